@@ -1,0 +1,1 @@
+"""Recommenders: data in, trained and scored model out. Knows nothing of tuning."""

@@ -1,0 +1,113 @@
+"""The schema of a configuration: one :class:`Parameter` for every key a program knows.
+
+A model declares its own parameters beside the ones that all models share. The schema is what checks
+configuration files and search spaces, what turns ``2.0`` into ``2`` for a count, and what says which stages a
+value shapes, hence which trials can share work.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from model.errors import ConfigError
+
+Kind = Literal["int", "float", "bool", "str", "list", "dict", "any"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One configuration key.
+
+    Attributes:
+        name: RecBole's name of the key.
+        kind: type of the value; ``any`` leaves the check to the code that uses it.
+        default: value when nobody sets the key.
+        doc: one sentence for the reference and the dashboard.
+        choices: the values allowed, or None for no such limit.
+        minimum, maximum: inclusive bounds for numbers.
+        nullable: whether None is a value.
+        stages: names of the training stages whose weights this key shapes. Empty for keys that shape none
+            (evaluation, environment, where files lie) and for keys that shape the data set, which has its own
+            fingerprint.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    doc: str
+    choices: tuple[Any, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    nullable: bool = False
+    stages: frozenset[str] = frozenset()
+
+    def check(self, value: Any) -> Any:
+        """The value as this parameter's type.
+
+        Raises:
+            ConfigError: the value has another type, is outside the bounds or not among the choices.
+        """
+        if value is None:
+            if self.nullable:
+                return None
+            raise self._error(value, f"needs {self._wanted()}")
+        converted = self._convert(value)
+        if self.choices is not None and converted not in self.choices:
+            raise self._error(value, f"must be one of {', '.join(map(repr, self.choices))}")
+        if isinstance(converted, int | float) and not isinstance(converted, bool):
+            self._check_bounds(converted)
+        return converted
+
+    def _convert(self, value: Any) -> Any:
+        match self.kind:
+            case "int":
+                # quniform and YAML deliver counts as 2.0; 2.5 of something that is counted is a mistake.
+                if (
+                    isinstance(value, bool)
+                    or not isinstance(value, int | float)
+                    or not float(value).is_integer()
+                ):
+                    raise self._error(value, f"needs {self._wanted()}")
+                return int(value)
+            case "float":
+                if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+                    raise self._error(value, f"needs {self._wanted()}")
+                return float(value)
+            case "bool" if not isinstance(value, bool):
+                raise self._error(value, f"needs {self._wanted()}")
+            case "str" if not isinstance(value, str):
+                raise self._error(value, f"needs {self._wanted()}")
+            case "list" if not isinstance(value, list | tuple):
+                raise self._error(value, f"needs {self._wanted()}")
+            case "dict" if not isinstance(value, Mapping):
+                raise self._error(value, f"needs {self._wanted()}")
+        return value
+
+    def _check_bounds(self, value: float) -> None:
+        if self.minimum is not None and value < self.minimum:
+            raise self._error(value, f"must be at least {self.minimum:g}")
+        if self.maximum is not None and value > self.maximum:
+            raise self._error(value, f"must be at most {self.maximum:g}")
+
+    def _wanted(self) -> str:
+        names = {
+            "int": "a whole number",
+            "float": "a number",
+            "bool": "true or false",
+            "str": "a text",
+            "list": "a list",
+            "dict": "a mapping",
+            "any": "a value",
+        }
+        return names[self.kind]
+
+    def _error(self, value: Any, problem: str) -> ConfigError:
+        return ConfigError(f"{self.name} = {value!r}: {self.name} {problem} (default {self.default!r}).")
+
+
+def by_name(parameters: Iterable[Parameter]) -> dict[str, Parameter]:
+    """The parameters in order, keyed by name."""
+    return {parameter.name: parameter for parameter in parameters}

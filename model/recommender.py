@@ -1,0 +1,131 @@
+"""What a model is to the rest of the program: three small contracts and one declaration.
+
+* :class:`Recommender` scores items for histories; evaluation needs nothing else.
+* :class:`Objective` turns rows of the training split into gradients; the training loop needs nothing else.
+* :class:`Stage` names one phase of training (S3Rec: ``pretrain``, ``finetune``).
+* :class:`ModelDefinition` ties them together; registering one is all it takes to add a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from model.parameters import Parameter
+
+if TYPE_CHECKING:
+    from model.config import Config
+    from model.data import SequentialDataset
+
+# Part of every stage key: raise it when a change of code changes the bits that a stage computes.
+FORMAT_VERSION = 1
+
+
+class Recommender(nn.Module, ABC):
+    """A network that scores items for right-padded histories."""
+
+    @abstractmethod
+    def score_all(self, histories: Tensor, lengths: Tensor) -> Tensor:
+        """Scores of every item.
+
+        Args:
+            histories: int64 [B, L], oldest first, right padded with 0.
+            lengths: int64 [B], at least 1.
+
+        Returns:
+            float [B, item_num]; column 0 belongs to the padding and means nothing.
+        """
+
+    @abstractmethod
+    def score(self, histories: Tensor, lengths: Tensor, candidates: Tensor) -> Tensor:
+        """Scores of chosen items: ``candidates`` int64 [B, C] -> float [B, C]."""
+
+
+class Objective(ABC):
+    """The loss of one stage over rows of the training split."""
+
+    @abstractmethod
+    def begin_epoch(self, epoch: int) -> None:
+        """Take the named random streams of epoch ``epoch`` (0-based) of this stage."""
+
+    @abstractmethod
+    def backward(self, rows: Tensor) -> Tensor:
+        """Add the gradients of the loss over the batch ``rows`` (int64 [B]) to the parameters.
+
+        One call is one optimizer step's worth of samples; how it is cut into micro-batches is the
+        objective's affair. Returns the detached loss, a scalar on the model's device (no synchronisation).
+        """
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One phase of training.
+
+    Attributes:
+        name: also the value of ``train_stage`` and the scope in ``pretrain.learning_rate``.
+        epochs_key: configuration key with the number of epochs (``pretrain_epochs``, ``epochs``).
+        validates: whether epochs are evaluated on the valid split and early stopping applies. A stage that
+            does not validate is a pure function of its inputs and epoch count: trials share it.
+        objective: builds the stage's objective.
+    """
+
+    name: str
+    epochs_key: str
+    validates: bool
+    objective: Callable[[Recommender, SequentialDataset, Config], Objective]
+
+
+@dataclass(frozen=True)
+class ModelDefinition:
+    """A model as the registry knows it.
+
+    Attributes:
+        name: RecBole's class name.
+        summary: one sentence.
+        parameters: the model's own parameters (the common ones are added by the registry).
+        stages: in the order in which they run.
+        build: a freshly initialised model for a data set; deterministic in ``config["seed"]``.
+    """
+
+    name: str
+    summary: str
+    parameters: tuple[Parameter, ...]
+    stages: tuple[Stage, ...]
+    build: Callable[[Config, SequentialDataset], Recommender]
+
+    def stage(self, name: str) -> Stage:
+        """The stage called ``name``; KeyError when the model has none such."""
+        return {stage.name: stage for stage in self.stages}[name]
+
+
+def stage_key(
+    definition: ModelDefinition, stage: Stage, config: Config, fingerprint: str, shaping: dict[str, Parameter]
+) -> str:
+    """Identity of a stage's weights: two runs with one key and one epoch count have the same bits.
+
+    Args:
+        fingerprint: the data set's (content and data configuration).
+        shaping: schema of the model; the keys with ``stage.name`` among their stages enter the hash, the
+            number of epochs does not, because shorter runs are prefixes of longer ones.
+    """
+    values = {
+        name: config[name]
+        for name, parameter in sorted(shaping.items())
+        if stage.name in parameter.stages and name != stage.epochs_key
+    }
+    identity = {
+        "format": FORMAT_VERSION,
+        "model": definition.name,
+        "stage": stage.name,
+        "data": fingerprint,
+        "seed": config["seed"],
+        "values": values,
+    }
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Hyperparameter tuning service for sequential recommenders."""

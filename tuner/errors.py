@@ -1,0 +1,59 @@
+"""Everything the tuner package raises on purpose; each message is a sentence for the person who meets it."""
+
+from __future__ import annotations
+
+
+class TunerError(Exception):
+    """Base class of the family. The command line prints it and exits with 2; the service answers 4xx."""
+
+
+class SpaceError(TunerError, ValueError):
+    """A search space that can't be used, with the place and the way out.
+
+    Attributes:
+        file: name of the params file, or None for a space that came as JSON.
+        line, column: 1-based position, or None when the error belongs to the whole file.
+        problem: what is wrong, naming the value.
+        fix: what to write instead.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        fix: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+    ) -> None:
+        self.file, self.line, self.column, self.problem, self.fix = file, line, column, problem, fix
+        place = ":".join(str(part) for part in (file, line, column) if part is not None)
+        super().__init__(f"{place}: {problem} {fix}" if place else f"{problem} {fix}")
+
+
+class SpecificationError(TunerError, ValueError):
+    """A study specification that can't be run; nothing was created."""
+
+
+class StudyExists(TunerError):
+    """The name is taken; studies are never overwritten."""
+
+
+class StudyNotFound(TunerError):
+    """There is no study of that name or id."""
+
+
+class TrialNotFound(TunerError):
+    """The study has no trial of that number."""
+
+
+class StudyStateError(TunerError):
+    """The study's state does not allow what was asked."""
+
+
+class DatabaseError(TunerError):
+    """The database can't be reached, is newer than this program, or can't be written."""
+
+
+class SettingsError(TunerError):
+    """A TUNER_* setting is unusable."""

@@ -1,0 +1,56 @@
+"""Settings of an installation, from TUNER_* environment variables (or a .env file).
+
+What a study computes never depends on them; they say where things are and how much of the machine to use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field, computed_field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One installation. Every field can be set as ``TUNER_<FIELD>``."""
+
+    model_config = SettingsConfigDict(env_prefix="TUNER_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        default_factory=lambda: user_data_path("rectuner"),
+        description="Folder of everything Rectuner keeps: the SQLite file and the artifacts, unless set apart.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL, e.g. postgresql+psycopg://user:password@host/rectuner. Default: <home>/tuner.db.",
+    )
+    artifact_root: Path | None = Field(
+        default=None, description="Folder of checkpoints. Every worker needs it. Default: <home>/artifacts."
+    )
+    data_root: Path | None = Field(
+        default=None, description="Cache of fetched data sets. Default: the user's cache folder."
+    )
+    host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port of the service.")
+    workers: int = Field(
+        default=0, ge=0, description="Worker processes the service keeps on this machine; 0: one per core."
+    )
+    worker_threads: int = Field(default=1, ge=1, description="Computing threads of one worker on CPU.")
+    lease_seconds: float = Field(
+        default=30.0, gt=0, description="A worker not heard of for this long has lost its claim."
+    )
+    cache_gb: float = Field(default=20.0, ge=0, description="Bound for shared stage checkpoints, in GB.")
+    log_level: str = Field(default="INFO", description="Level of the log on standard error.")
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def database(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite:///{self.home / 'tuner.db'}"
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def artifacts(self) -> Path:
+        """The artifact folder in force."""
+        return self.artifact_root or self.home / "artifacts"

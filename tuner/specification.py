@@ -1,0 +1,68 @@
+"""What a study is, before it runs: the one description that REST, command line and study folders share."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SamplerName = Literal["auto", "exhaustive", "random", "tpe", "gp", "cmaes", "qmc"]
+PrunerName = Literal["none", "median", "percentile", "successive_halving", "hyperband", "patient"]
+
+# RecBole's HyperTuning names of the algorithms.
+RECBOLE_ALGORITHMS: dict[str, SamplerName] = {"exhaustive": "exhaustive", "random": "random", "bayes": "tpe"}
+
+
+class SamplerSpecification(BaseModel):
+    """A sampler by name, with Optuna's options of that sampler."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: SamplerName = Field(
+        default="auto", description="auto: exhaustive when the space is finite, else tpe."
+    )
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class PrunerSpecification(BaseModel):
+    """A pruner by name, with Optuna's options of that pruner; the resource is the finetuning epoch."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: PrunerName = "none"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class StudySpecification(BaseModel):
+    """Everything that decides a study's results, and how much of the machine it may use.
+
+    ``space`` is the canonical JSON of a :class:`tuner.space.SearchSpace`; ``config`` holds what the user fixed
+    (configuration files and flags already merged), never defaults, so that it reads as what was asked for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Unique name, also used in paths."
+    )
+    model: str = "S3Rec"
+    dataset: str
+    space: dict[str, Any]
+    config: dict[str, Any] = Field(default_factory=dict)
+    sampler: SamplerSpecification = SamplerSpecification()
+    pruner: PrunerSpecification = PrunerSpecification()
+    max_trials: int | None = Field(
+        default=None, ge=1, description="None: the whole space if finite, else 100."
+    )
+    timeout_seconds: float | None = Field(
+        default=None, gt=0, description="Wall-clock budget; running trials finish."
+    )
+    early_stop: int | None = Field(
+        default=None, ge=1, description="End after this many trials without improvement."
+    )
+    target_value: float | None = Field(default=None, description="End when the objective reaches this value.")
+    max_failures: int = Field(default=5, ge=1, description="Failures in a row that pause the study.")
+    seed: int = Field(default=2020, ge=0, description="Seed of the search; training uses config['seed'].")
+    workers: int | None = Field(
+        default=None, ge=1, description="Trials at once; None: what the installation allows."
+    )
