@@ -19,11 +19,11 @@ class Settings(BaseSettings):
 
     home: Path = Field(
         default_factory=lambda: user_data_path("rectuner"),
-        description="Folder of everything Rectuner keeps: the SQLite file and the artifacts, unless set apart.",
+        description="Folder of the SQLite file and the artifacts, unless these are set apart.",
     )
     database_url: str | None = Field(
         default=None,
-        description="SQLAlchemy URL, e.g. postgresql+psycopg://user:password@host/rectuner. Default: <home>/tuner.db.",
+        description="SQLAlchemy URL (sqlite or postgresql+psycopg). Default: sqlite at <home>/tuner.db.",
     )
     artifact_root: Path | None = Field(
         default=None, description="Folder of checkpoints. Every worker needs it. Default: <home>/artifacts."

@@ -36,7 +36,7 @@ class PrunerSpecification(BaseModel):
 class StudySpecification(BaseModel):
     """Everything that decides a study's results, and how much of the machine it may use.
 
-    ``space`` is the canonical JSON of a :class:`tuner.space.SearchSpace`; ``config`` holds what the user fixed
+    ``space`` is the canonical JSON of a search space (:mod:`tuner.space`); ``config`` holds what was fixed
     (configuration files and flags already merged), never defaults, so that it reads as what was asked for.
     """
 
