@@ -33,8 +33,11 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port of the service.")
-    workers: int = Field(
-        default=0, ge=0, description="Worker processes the service keeps on this machine; 0: one per core."
+    workers: int | None = Field(
+        default=None,
+        ge=0,
+        description="Worker processes the service keeps on this machine. Default: one per core; 0: none, "
+        "because they are started elsewhere (tuner worker).",
     )
     worker_threads: int = Field(default=1, ge=1, description="Computing threads of one worker on CPU.")
     lease_seconds: float = Field(
