@@ -1,0 +1,18 @@
+"""Search spaces: params files in, typed spaces out."""
+
+from __future__ import annotations
+
+from tuner.space.formats import SpaceFormat, decode, formats, load, parse, register
+from tuner.space.space import PARAMETER_TYPES, SearchSpace, SpaceParameter
+
+__all__ = [
+    "PARAMETER_TYPES",
+    "SearchSpace",
+    "SpaceFormat",
+    "SpaceParameter",
+    "decode",
+    "formats",
+    "load",
+    "parse",
+    "register",
+]

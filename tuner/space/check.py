@@ -1,0 +1,117 @@
+"""Whether a search space suits a model: names, stages, types, bounds, and nothing both fixed and searched."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from model.errors import ConfigError
+from tuner.errors import SpaceError
+
+if TYPE_CHECKING:
+    from model.parameters import Parameter
+    from tuner.space.space import SearchSpace, SpaceParameter
+
+
+def check_space(space: SearchSpace, schema: Mapping[str, Parameter], fixed: frozenset[str]) -> None:
+    """Raise SpaceError for the first parameter that the model can't take, naming its line in the file."""
+    for searched in space.parameters:
+        try:
+            _check_fixed(searched, fixed)
+            declared = _declared(searched, schema)
+            _check_stage(searched, declared, schema)
+            _check_values(searched, declared)
+        except SpaceError as error:
+            raise SpaceError(
+                error.problem,
+                error.fix,
+                file=space.file,
+                line=searched.line,
+                column=None if searched.line is None else 1,
+            ) from None
+
+
+def _check_fixed(searched: SpaceParameter, fixed: frozenset[str]) -> None:
+    if searched.name in fixed:
+        raise SpaceError(
+            f"{searched.name} is both fixed and searched; every trial would use the fixed value.",
+            "Remove it from the configuration (files or flags), or from the params file.",
+        )
+
+
+def _declared(searched: SpaceParameter, schema: Mapping[str, Parameter]) -> Parameter:
+    if searched.key in schema:
+        return schema[searched.key]
+    near = difflib.get_close_matches(searched.key, schema, n=1, cutoff=0.6)
+    scope = f"{searched.stage}." if searched.stage else ""
+    fix = (
+        f"Did you mean {scope}{near[0]}?" if near else "`tuner models NAME` lists the parameters of a model."
+    )
+    raise SpaceError(f"There is no parameter {searched.key}.", fix)
+
+
+def _check_stage(searched: SpaceParameter, declared: Parameter, schema: Mapping[str, Parameter]) -> None:
+    if searched.stage is None or searched.stage in declared.stages:
+        return
+    stages = sorted({stage for parameter in schema.values() for stage in parameter.stages})
+    if searched.stage not in stages:
+        near = difflib.get_close_matches(searched.stage, stages, n=1)
+        hint = f"Did you mean {near[0]}.{searched.key}?" if near else f"The stages are {', '.join(stages)}."
+        raise SpaceError(f"There is no stage {searched.stage!r}.", hint)
+    where = (
+        f"It shapes {', '.join(sorted(declared.stages))}." if declared.stages else "It belongs to no stage."
+    )
+    raise SpaceError(
+        f"{searched.key} does nothing in the stage {searched.stage}.", f"{where} Write {searched.key} alone."
+    )
+
+
+def _check_values(searched: SpaceParameter, declared: Parameter) -> None:
+    if searched.type in ("uniform", "loguniform") and declared.kind == "int" and searched.size is None:
+        low, high = searched.effective_range or (0.0, 0.0)
+        raise SpaceError(
+            f"{searched.key} is a whole number, and {searched.type} draws fractions.",
+            f"Write {searched.name} quniform {round(low)},{round(high)},1 or list values with choice.",
+        )
+    for value in _extremes(searched):
+        try:
+            declared.check(as_configured(value, declared))
+        except ConfigError as error:
+            raise SpaceError(str(error), _way_out(searched)) from None
+
+
+def _extremes(searched: SpaceParameter) -> Iterator[Any]:
+    """Values such that all are fine if these are: every option, or the ends (and one step) of a range."""
+    if searched.type == "choice":
+        yield from searched.values
+    elif searched.effective_range is not None:
+        low, high = searched.effective_range
+        yield from (low, high)
+        if searched.type == "quniform" and searched.q is not None and low < high:
+            yield searched.value(low + searched.q)
+
+
+def _way_out(searched: SpaceParameter) -> str:
+    if searched.type == "choice":
+        return "Remove the option or write one that fits."
+    if searched.type == "loguniform" and searched.effective_range is not None:
+        low, high = searched.effective_range
+        return (
+            f"The bounds of a loguniform are exponents of e: {searched.low:g},{searched.high:g} means "
+            f"{low:.4g} to {high:.4g}."
+        )
+    return "Change the bounds."
+
+
+def as_configured(value: Any, declared: Parameter) -> Any:
+    """``value`` as the configuration will read it: a text that spells a literal is that literal."""
+    if not isinstance(value, str) or declared.kind in ("str", "any"):
+        return value
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value

@@ -1,0 +1,369 @@
+"""A search space: which parameters a study varies, and over which values.
+
+Three representations meet here, and this module is the only place that converts between them:
+
+* the **declaration** (``low``, ``high``, ``q``, ``values``) as a params file writes it, with RecBole's meaning:
+  ``loguniform`` bounds are exponents of e, ``quniform`` is ``round(U(low, high) / q) * q``;
+* Optuna's **representation** (:meth:`SearchSpace.distributions`), which holds only scalars that can be told
+  apart by ``==``: lists, mappings and look-alikes such as ``1`` and ``True`` become JSON texts;
+* the **values** that a configuration gets (:meth:`SearchSpace.values`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from tuner.errors import SpaceError
+from tuner.space.check import check_space
+
+if TYPE_CHECKING:
+    from model.parameters import Parameter
+
+ParameterType = Literal["choice", "uniform", "quniform", "loguniform"]
+PARAMETER_TYPES: tuple[ParameterType, ...] = get_args(ParameterType)
+
+# exp() of anything above overflows a double.
+_LARGEST_EXPONENT = 709.0
+
+
+@dataclass(frozen=True)
+class SpaceParameter:
+    """One parameter of a space.
+
+    Attributes:
+        name: configuration key, or ``<stage>.<key>`` when it applies to one stage only.
+        type: ``choice``, ``uniform``, ``quniform`` or ``loguniform``.
+        values: the options of a choice: None, booleans, numbers, texts, lists and mappings (tuples become
+            lists), pairwise different.
+        low, high: bounds of the other types as declared; of a loguniform they are exponents of e.
+        q: step of a quniform.
+        line: line of the params file, for messages.
+
+    Raises:
+        SpaceError: the declaration means nothing (no options, low above high, a step of zero, ...).
+    """
+
+    name: str
+    type: ParameterType
+    values: tuple[Any, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    q: float | None = None
+    line: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.type == "choice":
+            self._check_options()
+        elif self.type in PARAMETER_TYPES:
+            self._check_bounds()
+        else:
+            raise SpaceError(
+                f"{self.name} has the type {self.type!r}.", f"The types are {', '.join(PARAMETER_TYPES)}."
+            )
+
+    @property
+    def stage(self) -> str | None:
+        """The stage before the dot, or None for a parameter of the whole trial."""
+        return self.name.partition(".")[0] if "." in self.name else None
+
+    @property
+    def key(self) -> str:
+        """The configuration key, without the stage."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def size(self) -> int | None:
+        """The number of different values, or None when they form a continuum."""
+        if self.type == "choice":
+            return len(self.values)
+        if self.type == "quniform":
+            first, last = self._lattice
+            return last - first + 1
+        return 1 if self.low == self.high else None
+
+    @cached_property
+    def effective_range(self) -> tuple[float, float] | None:
+        """Smallest and largest value that a trial can get, or None for a choice."""
+        if self.type == "choice":
+            return None
+        low, high = self._bounds
+        if self.type == "loguniform":
+            return math.exp(low), math.exp(high)
+        if self.type == "quniform":
+            first, last = self._lattice
+            return self._recbole_multiple(first), self._recbole_multiple(last)
+        return low, high
+
+    @cached_property
+    def distribution(self) -> BaseDistribution:
+        """The parameter as Optuna knows it."""
+        if self.type == "choice":
+            return CategoricalDistribution(self._labels)
+        low, high = self._bounds
+        if self.type == "quniform":
+            # In decimals, because Optuna warns about and cuts a high that is not low plus whole steps.
+            q = Decimal(str(self.q))
+            first, last = self._lattice
+            return FloatDistribution(float(first * q), float(last * q), step=float(q))
+        if self.type == "loguniform":
+            return FloatDistribution(math.exp(low), math.exp(high), log=True)
+        return FloatDistribution(low, high)
+
+    def value(self, represented: Any) -> Any:
+        """What the configuration gets for ``represented``, a value in Optuna's representation.
+
+        Raises:
+            SpaceError: the parameter can't take that value.
+        """
+        if self.type == "choice":
+            for label, option in zip(self._labels, self.values, strict=True):
+                # A storage may hand 2.0 back as 2, which == forgives; True is not 1 to us.
+                if label == represented and isinstance(label, bool) == isinstance(represented, bool):
+                    return option
+            raise self._outside(represented)
+        if isinstance(represented, bool) or not isinstance(represented, int | float):
+            raise self._outside(represented)
+        if self.type == "quniform":
+            return self._recbole_multiple(round(represented / cast(float, self.q)))
+        return float(represented)
+
+    def represented(self) -> Iterator[Any]:
+        """Every value in Optuna's representation, in declared order; the parameter must be finite."""
+        if self.type == "choice":
+            yield from self._labels
+        elif self.type == "quniform":
+            q = Decimal(str(self.q))
+            first, last = self._lattice
+            for multiple in range(first, last + 1):
+                yield float(multiple * q)
+        elif self.size == 1:
+            yield cast(FloatDistribution, self.distribution).low
+        else:
+            raise SpaceError(
+                f"{self.name} {self.type} {self.low:g},{self.high:g} has no end of values.",
+                "List values (choice), take steps (quniform), or search with tpe or random.",
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The declaration as it stands in ``tuner space --json`` and in a study's specification."""
+        head: dict[str, Any] = {"name": self.name, "type": self.type}
+        if self.type == "choice":
+            return head | {"values": list(self.values)}
+        head |= {"low": self.low, "high": self.high}
+        return head | {"q": self.q} if self.type == "quniform" else head
+
+    @cached_property
+    def _labels(self) -> tuple[Any, ...]:
+        scalars = all(
+            option is None or isinstance(option, bool | int | float | str) for option in self.values
+        )
+        if scalars and _pairwise_unequal(self.values):
+            return self.values
+        mixed = tuple(_json(o) if isinstance(o, list | dict) else o for o in self.values)
+        return mixed if _pairwise_unequal(mixed) else tuple(_json(option) for option in self.values)
+
+    @property
+    def _bounds(self) -> tuple[float, float]:
+        return cast(float, self.low), cast(float, self.high)
+
+    @property
+    def _lattice(self) -> tuple[int, int]:
+        low, high = self._bounds
+        q = cast(float, self.q)
+        return round(low / q), round(high / q)
+
+    def _recbole_multiple(self, multiple: int) -> float:
+        # RecBole's (hyperopt's) arithmetic, so that 3 steps of 0.1 give its 0.30000000000000004.
+        return multiple * cast(float, self.q) + 0.0
+
+    def _check_options(self) -> None:
+        object.__setattr__(self, "values", tuple(_plain(option, self.name) for option in self.values))
+        if not self.values:
+            raise SpaceError(f"{self.name} has no options.", "Give at least one: choice [1, 2].")
+        if len({_json(option) for option in self.values}) < len(self.values):
+            raise SpaceError(f"{self.name} lists an option twice.", "Remove the repetition.")
+
+    def _check_bounds(self) -> None:
+        for bound in ("low", "high", "q") if self.type == "quniform" else ("low", "high"):
+            number = getattr(self, bound)
+            if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+                raise SpaceError(f"{self.name}: {bound} is {number!r}.", "It must be a finite number.")
+            object.__setattr__(self, bound, float(number))
+        low, high = self._bounds
+        if low > high:
+            raise SpaceError(
+                f"{self.name}: low {low:g} is above high {high:g}.", f"Write {self.type} {high:g},{low:g}."
+            )
+        if self.type == "quniform" and cast(float, self.q) <= 0:
+            raise SpaceError(f"{self.name}: the step is {self.q:g}.", "It must be above 0.")
+        if self.type == "loguniform" and high > _LARGEST_EXPONENT:
+            raise SpaceError(
+                f"{self.name}: exp({high:g}) is too large for a number.",
+                "The bounds of a loguniform are exponents of e: for 0.0001 to 0.01 write -9.21,-4.61.",
+            )
+
+    def _outside(self, value: Any) -> SpaceError:
+        return SpaceError(f"{self.name} = {value!r} is outside the search space.", "Take one of its values.")
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The parameters of a study in declared order, their names being unique.
+
+    ``notes`` are remarks for the person who wrote the space: legal, but perhaps not what was meant. ``file`` is
+    where the space came from. Neither takes part in comparisons.
+    """
+
+    parameters: tuple[SpaceParameter, ...]
+    notes: tuple[str, ...] = ()
+    file: str | None = None
+
+    def __post_init__(self) -> None:
+        seen: dict[str, SpaceParameter] = {}
+        for parameter in self.parameters:
+            earlier = seen.setdefault(parameter.name, parameter)
+            if earlier is not parameter:
+                where = f" (lines {earlier.line} and {parameter.line})" if parameter.line else ""
+                raise SpaceError(
+                    f"{parameter.name} is declared twice{where}.",
+                    "Keep one of them.",
+                    file=self.file,
+                    line=parameter.line,
+                    column=1 if parameter.line else None,
+                )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SearchSpace) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash(_json(self.to_json()))
+
+    def __getitem__(self, name: str) -> SpaceParameter:
+        return {parameter.name: parameter for parameter in self.parameters}[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(parameter.name for parameter in self.parameters)
+
+    @property
+    def size(self) -> int | None:
+        """The number of combinations, None when it is not finite."""
+        sizes = [parameter.size for parameter in self.parameters]
+        return None if None in sizes else math.prod(cast("list[int]", sizes))
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """The space as Optuna's samplers and ``study.ask`` take it."""
+        return {parameter.name: parameter.distribution for parameter in self.parameters}
+
+    def values(self, represented: Mapping[str, Any]) -> dict[str, Any]:
+        """Configuration values, keyed like the space, of ``represented`` (``trial.params``).
+
+        Raises:
+            SpaceError: a parameter is missing, unknown, or has a value that it can't take.
+        """
+        if unknown := [name for name in represented if name not in self.names]:
+            raise SpaceError(f"{unknown[0]} is not searched.", f"Parameters: {', '.join(self.names)}.")
+        if missing := [name for name in self.names if name not in represented]:
+            raise SpaceError(f"{missing[0]} has no value.", "Give one for every parameter of the space.")
+        return {parameter.name: parameter.value(represented[parameter.name]) for parameter in self.parameters}
+
+    def combinations(self) -> Iterator[dict[str, Any]]:
+        """Every combination once, in Optuna's representation; the last declared parameter varies fastest.
+
+        Raises:
+            SpaceError: a parameter is continuous; named with the ways out.
+        """
+        options = [list(parameter.represented()) for parameter in self.parameters]
+        for combination in itertools.product(*options):
+            yield dict(zip(self.names, combination, strict=True))
+
+    def check(self, parameters: Mapping[str, Parameter], fixed: Iterable[str] = ()) -> None:
+        """Check the space against a model's schema and the keys that are fixed elsewhere.
+
+        Raises:
+            SpaceError: a name is unknown (with the nearest known one), a scope is not a stage of it, a value or
+                bound does not suit it, or it is both fixed and searched.
+        """
+        check_space(self, parameters, frozenset(fixed))
+
+    def to_json(self) -> dict[str, Any]:
+        """The canonical form: ``{"parameters": [...], "size": n}``."""
+        return {"parameters": [parameter.to_json() for parameter in self.parameters], "size": self.size}
+
+    @classmethod
+    def from_json(cls, document: Any, *, file: str | None = None) -> SearchSpace:
+        """The space that :meth:`to_json` described; ``size`` may be missing.
+
+        Raises:
+            SpaceError: the document has another shape.
+        """
+        entries = document.get("parameters") if isinstance(document, Mapping) else None
+        if not isinstance(entries, list):
+            raise SpaceError(
+                "The search space is not an object with a list called parameters.",
+                'Write {"parameters": [{"name": ..., "type": "choice", "values": [...]}]}.',
+                file=file,
+            )
+        return cls(tuple(_entry(entry, place, file) for place, entry in enumerate(entries)), file=file)
+
+
+_KEYS: dict[str, frozenset[str]] = {
+    "choice": frozenset({"values"}),
+    "uniform": frozenset({"low", "high"}),
+    "loguniform": frozenset({"low", "high"}),
+    "quniform": frozenset({"low", "high", "q"}),
+}
+
+
+def _entry(entry: Any, place: int, file: str | None) -> SpaceParameter:
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+        raise SpaceError(f"parameters[{place}] has no name.", 'Write {"name": "...", ...}.', file=file)
+    name, kind = entry["name"], entry.get("type")
+    if kind not in _KEYS:
+        raise SpaceError(
+            f"{name} has the type {kind!r}.", f"The types are {', '.join(PARAMETER_TYPES)}.", file=file
+        )
+    given = frozenset(entry) - {"name", "type"}
+    if given != _KEYS[kind]:
+        raise SpaceError(
+            f"{name} ({kind}) has {', '.join(sorted(given)) or 'nothing'} beside its name and type.",
+            f"It needs {', '.join(sorted(_KEYS[kind]))}.",
+            file=file,
+        )
+    if kind == "choice" and not isinstance(entry["values"], list):
+        raise SpaceError(f"{name}: values is not a list.", 'Write "values": [1, 2].', file=file)
+    bounds = {key: entry[key] for key in ("low", "high", "q") if key in entry}
+    return SpaceParameter(name, kind, tuple(entry.get("values", ())), **bounds)
+
+
+def _plain(option: Any, name: str) -> Any:
+    """The option with lists for tuples, checked to survive JSON unchanged."""
+    if isinstance(option, list | tuple):
+        return [_plain(member, name) for member in option]
+    if isinstance(option, Mapping):
+        if not all(isinstance(key, str) for key in option):
+            raise SpaceError(f"{name}: the keys of {option!r} are not all texts.", "Put them into quotes.")
+        return {key: _plain(member, name) for key, member in option.items()}
+    if isinstance(option, float) and not math.isfinite(option):
+        raise SpaceError(f"{name}: {option!r} is no option.", "Numbers must be finite.")
+    if option is None or isinstance(option, bool | int | float | str):
+        return option
+    raise SpaceError(f"{name}: {option!r} is no option.", "Options are numbers, texts, lists and mappings.")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _pairwise_unequal(options: tuple[Any, ...]) -> bool:
+    """Whether ``==`` tells the options apart, as Optuna does: 1, 1.0 and True are one to it."""
+    return len(set(options)) == len(options)
