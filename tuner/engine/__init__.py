@@ -1,0 +1,1 @@
+"""Making things happen: studies, trials, workers."""

@@ -1,0 +1,163 @@
+"""Adding trials to a study that exists: a larger budget, a trial by hand, a failed one again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import FloatDistribution
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from tuner.engine import samplers
+from tuner.engine.creation import grid_slot, sampled_slot
+from tuner.engine.plan import GridPoint, Plan, make_plan
+from tuner.engine.record import StudyRecord, record
+from tuner.errors import SpaceError, SpecificationError, StudyStateError, TrialNotFound
+from tuner.specification import StudySpecification
+from tuner.store import Database, StudyState, TrialState
+from tuner.store import repository as rows
+from tuner.store.states import Origin
+from tuner.store.tables import Slot, Study
+
+
+def raise_budget(database: Database, name_or_id: str | int, max_trials: int) -> StudyRecord:
+    """Let the study run ``max_trials`` trials in all; one that had ended goes on.
+
+    Raises:
+        SpecificationError: not more than now, or more than an exhaustive search has combinations.
+        StudyStateError: the study was cancelled.
+    """
+    plan = _plan_of(database, name_or_id)
+    with database.transaction() as session:
+        study = _changeable(session, name_or_id)
+        if max_trials <= study.max_trials:
+            raise SpecificationError(f"{study.name} has a budget of {study.max_trials} trials already.")
+        first = _next_ordinal(session, study.id)
+        if study.sampler["name"] == samplers.EXHAUSTIVE:
+            slots = _rest_of_grid(session, study, plan, max_trials, first)
+        else:
+            slots = [sampled_slot(first + place) for place in range(max_trials - study.max_trials)]
+        _add(session, study, slots)
+        study.max_trials = max_trials
+        _wake(session, study, f"budget raised to {max_trials} trials")
+        return record(study)
+
+
+def enqueue(database: Database, name_or_id: str | int, parameters: Mapping[str, Any]) -> StudyRecord:
+    """Add a trial with these parameters (in Optuna's representation), to run before the others.
+
+    Raises:
+        SpaceError: a parameter is missing, unknown, or outside the space.
+        StudyStateError: the study was cancelled.
+    """
+    plan = _plan_of(database, name_or_id)
+    plan.space.values(parameters)
+    _check_ranges(plan, parameters)
+    return _add_by_hand(database, name_or_id, plan, parameters, Origin.ENQUEUED)
+
+
+def retry_trial(database: Database, name_or_id: str | int, number: int) -> StudyRecord:
+    """Run the parameters of a failed, lost or cancelled trial again, as a new trial.
+
+    Raises:
+        TrialNotFound: the study has no such trial.
+        StudyStateError: the trial did not fail, or the study was cancelled.
+    """
+    with database.session() as session:
+        study = rows.find_study(session, name_or_id)
+        slot = rows.find_slot(session, study.id, number)
+    if slot is None:
+        raise TrialNotFound(f"{study.name} has no trial {number}.")
+    if slot.state not in (TrialState.FAILED, TrialState.LOST, TrialState.CANCELLED):
+        raise StudyStateError(f"Trial {number} is {slot.state}; only failed trials are run again.")
+    trials = optuna.load_study(study_name=study.optuna_name, storage=database.storage).get_trials(
+        deepcopy=False
+    )
+    parameters = next(trial.params for trial in trials if trial.number == number)
+    plan = _plan_of(database, study.id)
+    return _add_by_hand(database, study.id, plan, parameters, Origin.RETRIED)
+
+
+def _plan_of(database: Database, name_or_id: str | int) -> Plan:
+    with database.session() as session:
+        study = rows.find_study(session, name_or_id)
+    return make_plan(StudySpecification.model_validate(study.specification))
+
+
+def _changeable(session: Session, name_or_id: str | int) -> Study:
+    study = rows.find_study(session, name_or_id, lock=True)
+    if study.state is StudyState.CANCELLED:
+        raise StudyStateError(f"{study.name} was cancelled. Create a new study instead.")
+    if study.state is StudyState.STOPPING:
+        raise StudyStateError(f"{study.name} is stopping. Wait until its running trials have ended.")
+    return study
+
+
+def _add_by_hand(
+    database: Database, name_or_id: str | int, plan: Plan, parameters: Mapping[str, Any], origin: Origin
+) -> StudyRecord:
+    stage = plan.shared_stage
+    point = GridPoint(
+        dict(parameters),
+        None if stage is None else plan.group_key(stage, parameters),
+        None if stage is None else int(plan.stage_config(stage, parameters)[stage.epochs_key]),
+    )
+    with database.transaction() as session:
+        study = _changeable(session, name_or_id)
+        slot = grid_slot(point, _next_ordinal(session, study.id)) | {"origin": origin, "priority": 1}
+        _add(session, study, [slot])
+        study.max_trials += 1
+        _wake(session, study, f"a trial was {origin}")
+        return record(study)
+
+
+def _rest_of_grid(
+    session: Session, study: Study, plan: Plan, max_trials: int, first: int
+) -> list[dict[str, Any]]:
+    in_grid = select(Slot.parameters).where(Slot.study_id == study.id, Slot.origin == Origin.GRID)
+    known = {_text(parameters) for parameters in session.scalars(in_grid)}
+    missing = [point for point in plan.grid() if _text(point.parameters) not in known]
+    more = max_trials - study.max_trials
+    if more > len(missing):
+        raise SpecificationError(
+            f"The space of {study.name} has {plan.space.size} combinations, of which {len(missing)} are not "
+            f"in its budget yet; {more} can't be added."
+        )
+    return [grid_slot(point, first + place) for place, point in enumerate(missing[:more])]
+
+
+def _check_ranges(plan: Plan, parameters: Mapping[str, Any]) -> None:
+    for name, distribution in plan.space.distributions().items():
+        if not isinstance(distribution, FloatDistribution):
+            continue
+        value = float(parameters[name])
+        if not distribution.low <= value <= distribution.high:
+            raise SpaceError(
+                f"{name} = {value:g} is outside the search space.",
+                f"Take a value from {distribution.low:g} to {distribution.high:g}.",
+            )
+
+
+def _next_ordinal(session: Session, study_id: int) -> int:
+    last = session.scalar(select(func.max(Slot.ordinal)).where(Slot.study_id == study_id))
+    return 0 if last is None else last + 1
+
+
+def _add(session: Session, study: Study, slots: list[dict[str, Any]]) -> None:
+    session.execute(insert(Slot), [slot | {"study_id": study.id} for slot in slots])
+
+
+def _wake(session: Session, study: Study, reason: str) -> None:
+    """Let a study that had ended go on; a paused one stays paused."""
+    if study.state.ended:
+        state = StudyState.QUEUED if study.started_at is None else StudyState.RUNNING
+        rows.set_state(session, study, state, reason)
+    else:
+        rows.add_event(session, study.id, "budget", f"{reason[0].upper()}{reason[1:]}.")
+
+
+def _text(parameters: Mapping[str, Any] | None) -> str:
+    return json.dumps(parameters, sort_keys=True)

@@ -1,0 +1,25 @@
+"""Where files are in the artifact root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def study_folder(root: Path, study_id: int) -> Path:
+    """Everything that belongs to one study."""
+    return root / "studies" / str(study_id)
+
+
+def trial_folder(root: Path, study_id: int, number: int) -> Path:
+    """Checkpoints of one trial's own stage."""
+    return study_folder(root, study_id) / "trials" / str(number)
+
+
+def stage_folder(root: Path, key: str) -> Path:
+    """Checkpoints of one shared stage."""
+    return root / "stages" / key
+
+
+def stage_checkpoint(root: Path, key: str, epoch: int) -> Path:
+    """The shared stage after ``epoch`` epochs."""
+    return stage_folder(root, key) / f"{epoch}.pth"

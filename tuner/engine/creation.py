@@ -1,0 +1,170 @@
+"""Creating a study: everything is checked first, so that on an error nothing was created."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+from optuna.exceptions import DuplicatedStudyError
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+
+from tuner.engine import pruners, samplers
+from tuner.engine.plan import GridPoint, Plan, make_plan
+from tuner.engine.record import StudyRecord, record
+from tuner.errors import StudyExists
+from tuner.settings import Settings
+from tuner.specification import StudySpecification
+from tuner.store import Database, StudyState
+from tuner.store import repository as rows
+from tuner.store.states import Origin
+from tuner.store.tables import Slot, Study
+
+# Marks the Optuna studies that are ours: what a crash left of a creation can be told from other people's.
+MARK = "rectuner"
+# A creation that has not ended after this long never will.
+_CREATION_SECONDS = 60.0
+
+
+def create(database: Database, settings: Settings, specification: StudySpecification) -> StudyRecord:
+    """Check a specification completely, then create the study; on an error nothing is created.
+
+    Args:
+        settings: of the installation that will keep the study's files.
+
+    Raises:
+        StudyExists: the name is taken.
+        SpecificationError, SpaceError, ModelError: what is wrong with the specification, and the fix.
+    """
+    _refuse_taken_name(database, specification.name)
+    plan = make_plan(specification)
+    sampler = samplers.choose(specification, plan.space)
+    pruner = pruners.choose(specification.pruner)
+    _check_stages(plan)
+    slots = _slots(plan, sampler)
+    settings.artifacts.mkdir(parents=True, exist_ok=True)
+    optuna_study = _create_optuna_study(database, plan)
+    study = Study(
+        name=specification.name,
+        specification=specification.model_dump(mode="json"),
+        optuna_name=specification.name,
+        optuna_id=database.storage.get_study_id_from_name(optuna_study.study_name),
+        metric=plan.metric,
+        direction=plan.direction,
+        sampler=sampler.record,
+        pruner=pruner,
+        max_trials=sampler.max_trials,
+        workers=specification.workers,
+        state=StudyState.QUEUED,
+    )
+    try:
+        with database.transaction() as session:
+            session.add(study)
+            session.flush()
+            session.execute(insert(Slot), [slot | {"study_id": study.id} for slot in slots])
+            rows.add_event(session, study.id, "created", f"{len(slots)} trials, sampler {sampler.name}.")
+    except IntegrityError:
+        # Another process created the name meanwhile; the Optuna study is its.
+        raise _taken(specification.name) from None
+    return record(study, _warnings(plan))
+
+
+def grid_slot(point: GridPoint, ordinal: int) -> dict[str, Any]:
+    """The slot of one combination."""
+    return {
+        "ordinal": ordinal,
+        "origin": Origin.GRID,
+        "parameters": point.parameters,
+        "group_key": point.group_key,
+        "stage_epochs": point.stage_epochs,
+    }
+
+
+def sampled_slot(ordinal: int) -> dict[str, Any]:
+    """The slot of a trial whose parameters the sampler will choose."""
+    return {
+        "ordinal": ordinal,
+        "origin": Origin.SAMPLED,
+        "parameters": None,
+        "group_key": None,
+        "stage_epochs": None,
+    }
+
+
+@contextmanager
+def optuna_quiet() -> Iterator[None]:
+    """Without Optuna's log lines about creating and deleting studies, which tell our users nothing."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+def _slots(plan: Plan, sampler: samplers.Choice) -> list[dict[str, Any]]:
+    if sampler.name == samplers.EXHAUSTIVE:
+        return [grid_slot(point, place) for place, point in enumerate(plan.grid(sampler.max_trials))]
+    return [sampled_slot(place) for place in range(sampler.max_trials)]
+
+
+def _create_optuna_study(database: Database, plan: Plan) -> optuna.Study:
+    name = plan.specification.name
+    with optuna_quiet():
+        try:
+            study = optuna.create_study(storage=database.storage, study_name=name, direction=plan.direction)
+        except DuplicatedStudyError:
+            _remove_leftover(database, name)
+            study = optuna.create_study(storage=database.storage, study_name=name, direction=plan.direction)
+        mark = {"model": plan.definition.name, "dataset": plan.specification.dataset, "created": time.time()}
+        study.set_user_attr(MARK, mark)
+        study.set_metric_names([plan.metric])
+    return study
+
+
+def _remove_leftover(database: Database, name: str) -> None:
+    """Delete the Optuna study that a process left which died while creating a study of this name."""
+    existing = optuna.load_study(study_name=name, storage=database.storage)
+    mark = existing.user_attrs.get(MARK)
+    if mark is None or existing.get_trials(deepcopy=False):
+        raise StudyExists(
+            f"The database has an Optuna study {name!r} that was not made here. Choose another name."
+        )
+    if time.time() - mark["created"] < _CREATION_SECONDS:
+        raise _taken(name)
+    optuna.delete_study(study_name=name, storage=database.storage)
+
+
+def _refuse_taken_name(database: Database, name: str) -> None:
+    with database.session() as session:
+        if session.scalar(select(Study.id).where(Study.name == name)) is not None:
+            raise _taken(name)
+
+
+def _taken(name: str) -> StudyExists:
+    return StudyExists(f"There is a study {name!r} already. Choose another name, or delete that study.")
+
+
+def _check_stages(plan: Plan) -> None:
+    """Make the configuration of every stage for one set of parameters, so that mistakes show now."""
+    parameters = {
+        parameter.name: next(iter(parameter.represented()))
+        if parameter.size is not None
+        else parameter.distribution.low  # type: ignore[attr-defined]
+        for parameter in plan.space.parameters
+    }
+    for stage in plan.definition.stages:
+        plan.stage_config(stage, parameters)
+
+
+def _warnings(plan: Plan) -> tuple[str, ...]:
+    unknown = tuple(
+        f"{key} is not a parameter that {plan.definition.name} knows"
+        + (f"; did you mean {near}?" if near else ".")
+        for key, near in plan.config.unknown.items()
+    )
+    return unknown + plan.space.notes

@@ -1,0 +1,144 @@
+"""From a specification to what will run: the model, the merged configuration, the space, the grid's order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from model.config import Config, load_config
+
+from model import registry
+from model.data import catalog
+from model.parameters import Parameter
+from model.recommender import ModelDefinition, Stage, stage_key
+from tuner.space import SearchSpace
+from tuner.specification import StudySpecification
+
+
+@dataclass(frozen=True)
+class GridPoint:
+    """One combination of an exhaustive search, in Optuna's representation.
+
+    Attributes:
+        group_key: combinations that agree on it share their pretraining; None for a model without a shared
+            stage.
+        stage_epochs: epochs of the shared stage that it needs.
+    """
+
+    parameters: dict[str, Any]
+    group_key: str | None
+    stage_epochs: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study's trials are made of. Both who creates a study and who runs a trial start from it."""
+
+    specification: StudySpecification
+    definition: ModelDefinition
+    schema: Mapping[str, Parameter]
+    config: Config
+    space: SearchSpace
+
+    @property
+    def metric(self) -> str:
+        """The objective's name, as in results: lower case."""
+        return str(self.config["valid_metric"]).lower()
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        return "maximize" if self.config.get("valid_metric_bigger", True) else "minimize"
+
+    @property
+    def shared_stage(self) -> Stage | None:
+        """The stage that trials share, if the model has one and no checkpoint was given in its place."""
+        first = self.definition.stages[0]
+        return None if first.validates or self.given_checkpoint is not None else first
+
+    @property
+    def own_stage(self) -> Stage:
+        """The stage whose validation decides a trial's value."""
+        return self.definition.stages[-1]
+
+    @property
+    def given_checkpoint(self) -> Path | None:
+        """A pretrained model that the configuration names; nothing is pretrained then."""
+        path = self.config.get("pre_model_path")
+        return Path(str(path)) if path else None
+
+    def stage_config(self, stage: Stage, parameters: Mapping[str, Any]) -> Config:
+        """The configuration of one stage of the trial with ``parameters`` (Optuna's representation)."""
+        return self.config.for_stage(stage.name, self.space.values(parameters))
+
+    def group_key(self, stage: Stage, parameters: Mapping[str, Any]) -> str:
+        """What is known of the stage's key before the data set was read.
+
+        Searched values that shape no stage may shape the data set, so they tell groups apart as well.
+        """
+        values = self.space.values(parameters)
+        others = {
+            name: value for name, value in values.items() if not self.schema[name.rpartition(".")[2]].stages
+        }
+        text = json.dumps(others, sort_keys=True)
+        config = self.config.for_stage(stage.name, values)
+        return stage_key(self.definition, stage, config, text, dict(self.schema))
+
+    def grid(self, limit: int | None = None) -> list[GridPoint]:
+        """Every combination once, in the order in which pretraining is shared best.
+
+        Combinations that share a pretraining follow each other, shortest first: each continues where the one
+        before it ended, and the first results come early.
+        """
+        groups: dict[str | None, list[GridPoint]] = {}
+        for point in islice(self._points(), limit):
+            groups.setdefault(point.group_key, []).append(point)
+        return [
+            point
+            for group in groups.values()
+            for point in sorted(group, key=lambda point: point.stage_epochs or 0)
+        ]
+
+    def _points(self) -> Iterator[GridPoint]:
+        stage = self.shared_stage
+        shaping = [] if stage is None else self._shaping_names(stage)
+        known: dict[str, tuple[str, int]] = {}
+        for parameters in self.space.combinations():
+            if stage is None:
+                yield GridPoint(parameters, None, None)
+                continue
+            # Many combinations differ only in what follows; their configuration needs to be made once.
+            shared = json.dumps({name: parameters[name] for name in shaping}, sort_keys=True)
+            if shared not in known:
+                epochs = int(self.stage_config(stage, parameters)[stage.epochs_key])
+                known[shared] = (self.group_key(stage, parameters), epochs)
+            yield GridPoint(parameters, *known[shared])
+
+    def _shaping_names(self, stage: Stage) -> list[str]:
+        """Searched parameters that decide the group or the number of epochs of ``stage``."""
+        names = []
+        for parameter in self.space.parameters:
+            stages = self.schema[parameter.key].stages
+            if parameter.stage not in (None, stage.name):
+                continue
+            if not stages or stage.name in stages or parameter.key == stage.epochs_key:
+                names.append(parameter.name)
+        return names
+
+
+def make_plan(specification: StudySpecification) -> Plan:
+    """Check a specification and say what it means.
+
+    Raises:
+        SpaceError, ConfigError, DatasetNotFound: what is wrong, where, and what to write instead.
+    """
+    definition = registry.get_model(specification.model)
+    schema = registry.parameters_of(specification.model)
+    space = SearchSpace.from_json(specification.space)
+    config = load_config(specification.model, specification.dataset, config_dict=specification.config)
+    space.check(schema, fixed=config.given)
+    catalog.locate(specification.dataset, config.get("data_path"))
+    return Plan(specification, definition, schema, config, space)

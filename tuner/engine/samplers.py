@@ -1,0 +1,156 @@
+"""Samplers by name.
+
+A study records its sampler with every option spelled out, so that it goes on as it began when a new version
+of Optuna has other defaults. Each ask gets a sampler of its own, seeded by (study seed, trial number): which
+worker asks, and what it asked before, has no influence.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+
+from model.randomness import derive_seed
+from tuner.errors import SpecificationError
+from tuner.space import SearchSpace
+from tuner.specification import StudySpecification
+
+EXHAUSTIVE = "exhaustive"
+# More combinations than this are not written down one by one.
+GRID_LIMIT = 20_000
+# Trials of a study that names no number.
+DEFAULT_TRIALS = 100
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A sampler that can be named.
+
+    Attributes:
+        build: Optuna's class.
+        options: its options that a specification may set.
+        needs: a package that it imports when it samples.
+        seed_per_trial: False for a sequence that all trials must draw from with one seed.
+    """
+
+    build: Callable[..., BaseSampler]
+    options: tuple[str, ...] = ()
+    needs: str | None = None
+    seed_per_trial: bool = True
+
+
+KINDS: dict[str, Kind] = {
+    "random": Kind(RandomSampler),
+    "tpe": Kind(
+        TPESampler, ("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar")
+    ),
+    "gp": Kind(GPSampler, ("n_startup_trials", "deterministic_objective"), needs="scipy"),
+    "cmaes": Kind(
+        CmaEsSampler,
+        ("n_startup_trials", "sigma0", "popsize", "consider_pruned_trials", "with_margin", "lr_adapt"),
+        needs="cmaes",
+    ),
+    "qmc": Kind(QMCSampler, ("qmc_type", "scramble"), needs="scipy", seed_per_trial=False),
+}
+
+# Options that we set where Optuna leaves the choice to itself.
+_OURS: dict[str, dict[str, Any]] = {"tpe": {"multivariate": True, "constant_liar": True}}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A sampler as a study records it, with the trial budget that goes with it."""
+
+    name: str
+    options: dict[str, Any]
+    max_trials: int
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {"name": self.name, "options": self.options}
+
+
+def choose(specification: StudySpecification, space: SearchSpace) -> Choice:
+    """The sampler and trial budget that a specification means.
+
+    Raises:
+        SpecificationError: exhaustive over an endless or huge space, an option that the sampler does not have
+            or accept, or a sampler whose package is not installed.
+    """
+    name: str = specification.sampler.name
+    options = specification.sampler.options
+    if not space.parameters:
+        name = EXHAUSTIVE if name == "auto" else name
+    if name == "auto":
+        name = EXHAUSTIVE if _grid_fits(space, specification.max_trials) else "tpe"
+    if name == EXHAUSTIVE:
+        _check_exhaustive(space, options)
+        size = space.size or 1
+        return Choice(name, {}, min(size, specification.max_trials or size))
+    complete = _checked_options(name, options)
+    return Choice(
+        name, complete, specification.max_trials or min(space.size or DEFAULT_TRIALS, DEFAULT_TRIALS)
+    )
+
+
+def build(record: Mapping[str, Any], seed: int, number: int) -> BaseSampler:
+    """The sampler that chooses trial ``number``'s parameters, from a study's record of it."""
+    kind = KINDS[record["name"]]
+    names = ("sampler", number) if kind.seed_per_trial else ("sampler",)
+    return kind.build(**record["options"], seed=derive_seed(seed, *names) % 2**32)
+
+
+def _grid_fits(space: SearchSpace, max_trials: int | None) -> bool:
+    return space.size is not None and space.size <= min(GRID_LIMIT, max_trials or GRID_LIMIT)
+
+
+def _check_exhaustive(space: SearchSpace, options: Mapping[str, Any]) -> None:
+    if options:
+        raise SpecificationError(
+            f"The exhaustive sampler has no options; found {', '.join(sorted(options))}."
+        )
+    endless = [parameter for parameter in space.parameters if parameter.size is None]
+    if endless:
+        first = endless[0]
+        raise SpecificationError(
+            f"An exhaustive search can't try every value of {first.name} ({first.type} {first.low:g},"
+            f"{first.high:g}): there is no end of them. Make it a `choice [...]` or a `quniform`, or use the "
+            "sampler random or tpe with max_trials."
+        )
+    if space.size is not None and space.size > GRID_LIMIT:
+        raise SpecificationError(
+            f"The space has {space.size} combinations, and an exhaustive search takes at most {GRID_LIMIT}. "
+            "Shorten it, or use the sampler random or tpe with max_trials."
+        )
+
+
+def _checked_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    kind = KINDS[name]
+    if unknown := sorted(set(options) - set(kind.options)):
+        known = f"It has {', '.join(kind.options)}." if kind.options else "It has none."
+        raise SpecificationError(f"The sampler {name} has no option {unknown[0]}. {known}")
+    if kind.needs is not None and importlib.util.find_spec(kind.needs) is None:
+        raise SpecificationError(
+            f"The sampler {name} needs the package {kind.needs}, which is not installed: pip install "
+            f"{kind.needs}. Or use tpe."
+        )
+    declared = inspect.signature(kind.build).parameters
+    complete = {option: declared[option].default for option in kind.options}
+    complete |= _OURS.get(name, {}) | dict(options)
+    try:
+        kind.build(**complete, seed=0)
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(f"The sampler {name} does not accept these options: {error}") from error
+    return complete

@@ -1,0 +1,166 @@
+"""Studies: finding them, and the verbs that people have for them; ``create`` is here too."""
+
+from __future__ import annotations
+
+import shutil
+
+import optuna
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import Session
+
+from tuner.engine.additions import enqueue, raise_budget, retry_trial
+from tuner.engine.artifacts import study_folder
+from tuner.engine.creation import create, optuna_quiet
+from tuner.engine.record import StudyRecord, record
+from tuner.errors import StudyStateError
+from tuner.settings import Settings
+from tuner.store import Database, StudyState, TrialState
+from tuner.store import repository as rows
+from tuner.store.tables import Slot, Study, utc_now
+
+__all__ = [
+    "StudyRecord",
+    "cancel",
+    "create",
+    "delete",
+    "end_soon",
+    "enqueue",
+    "find",
+    "pause",
+    "raise_budget",
+    "resume",
+    "retry_trial",
+    "stop",
+]
+
+
+def find(database: Database, name_or_id: str | int) -> StudyRecord:
+    """The study of that name, else of that id.
+
+    Raises:
+        StudyNotFound: there is none.
+    """
+    with database.session() as session:
+        return record(rows.find_study(session, name_or_id))
+
+
+def pause(database: Database, name_or_id: str | int) -> StudyRecord:
+    """Start no new trials; running ones go on. A paused study stays paused.
+
+    Raises:
+        StudyStateError: the study is stopping or has ended.
+    """
+    with database.transaction() as session:
+        study = rows.find_study(session, name_or_id, lock=True)
+        if study.state is not StudyState.PAUSED:
+            _require(study, "pause", StudyState.QUEUED, StudyState.RUNNING)
+            rows.set_state(session, study, StudyState.PAUSED, "paused by request")
+        return record(study)
+
+
+def resume(database: Database, name_or_id: str | int) -> StudyRecord:
+    """Go on with a paused or stopped study. A running one stays running.
+
+    Raises:
+        StudyStateError: the study was cancelled, is stopping, or has nothing left to do.
+    """
+    with database.transaction() as session:
+        study = rows.find_study(session, name_or_id, lock=True)
+        if study.state in (StudyState.QUEUED, StudyState.RUNNING):
+            return record(study)
+        _require(study, "resume", StudyState.PAUSED, StudyState.STOPPED)
+        if not _open_slots(session, study.id):
+            raise StudyStateError(
+                f"{study.name} has no trials left to run. Raise its budget (max_trials) instead."
+            )
+        rows.set_state(session, study, _going(study), "resumed by request")
+        return record(study)
+
+
+def stop(database: Database, name_or_id: str | int) -> StudyRecord:
+    """Finish what runs, then end. A study that is stopping or stopped stays so.
+
+    Raises:
+        StudyStateError: the study has ended otherwise.
+    """
+    with database.transaction() as session:
+        study = rows.find_study(session, name_or_id, lock=True)
+        if study.state not in (StudyState.STOPPED, StudyState.STOPPING):
+            _require(study, "stop", StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED)
+            end_soon(session, study, StudyState.STOPPED, "stopped by request")
+        return record(study)
+
+
+def cancel(database: Database, name_or_id: str | int) -> StudyRecord:
+    """End at once: running trials are abandoned, waiting ones will not run.
+
+    Raises:
+        StudyStateError: the study has ended otherwise.
+    """
+    with database.transaction() as session:
+        study = rows.find_study(session, name_or_id, lock=True)
+        if study.state is not StudyState.CANCELLED:
+            if study.state.ended:
+                raise StudyStateError(f"{study.name} has ended already: it is {study.state}.")
+            # Trials that were begun have an Optuna trial to end; the sweep does that, as for lost ones.
+            waiting = (Slot.study_id == study.id) & (Slot.state == TrialState.WAITING)
+            session.execute(
+                update(Slot)
+                .where(waiting & Slot.optuna_number.is_(None))
+                .values(state=TrialState.CANCELLED, ended_at=utc_now())
+            )
+            session.execute(
+                update(Slot)
+                .where(waiting & Slot.optuna_number.is_not(None))
+                .values(state=TrialState.RUNNING, lease_expires=0.0)
+            )
+            rows.set_state(session, study, StudyState.CANCELLED, "cancelled by request")
+        return record(study)
+
+
+def delete(database: Database, settings: Settings, name_or_id: str | int) -> None:
+    """Delete a study that has ended, with its trials and files. Shared stages stay for other studies.
+
+    Raises:
+        StudyNotFound: there is none (any more).
+        StudyStateError: it has not ended, or trials of it are still being abandoned.
+    """
+    with database.session() as session:
+        study = rows.find_study(session, name_or_id)
+        running = rows.count_slots(session, study.id).get(TrialState.RUNNING, 0)
+    if not study.state.ended and study.state is not StudyState.QUEUED:
+        raise StudyStateError(f"{study.name} is {study.state}. Cancel it first.")
+    if running:
+        raise StudyStateError(f"{running} trials of {study.name} are still ending. Try again in a moment.")
+    # The row goes last, so that a crash on the way leaves a study that can be deleted again.
+    with optuna_quiet():
+        if study.optuna_name in optuna.get_all_study_names(database.storage):
+            optuna.delete_study(study_name=study.optuna_name, storage=database.storage)
+    shutil.rmtree(study_folder(settings.artifacts, study.id), ignore_errors=True)
+    with database.transaction() as session:
+        session.delete(rows.find_study(session, study.id))
+
+
+def end_soon(session: Session, study: Study, ends_as: StudyState, reason: str) -> None:
+    """Give out no new trials, and end as ``ends_as`` when those that were begun have ended."""
+    if rows.has_work_begun(session, study.id):
+        rows.set_state(session, study, StudyState.STOPPING, reason)
+        study.ends_as = ends_as
+    else:
+        rows.set_state(session, study, ends_as, reason)
+
+
+def _require(study: Study, verb: str, *states: StudyState) -> None:
+    if study.state not in states:
+        allowed = ", ".join(states)
+        raise StudyStateError(f"Can't {verb} {study.name}: it is {study.state}, and must be {allowed}.")
+
+
+def _going(study: Study) -> StudyState:
+    return StudyState.QUEUED if study.started_at is None else StudyState.RUNNING
+
+
+def _open_slots(session: Session, study_id: int) -> bool:
+    open_states = (TrialState.WAITING, TrialState.RUNNING)
+    query = exists().where(Slot.study_id == study_id, Slot.state.in_(open_states))
+    return bool(session.scalar(select(query)))

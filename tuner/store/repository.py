@@ -1,0 +1,161 @@
+"""Reading and writing studies, events, progress and curves: each function is one step of a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, delete, exists, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from tuner.errors import StudyNotFound
+from tuner.store.states import StudyState, TrialState
+from tuner.store.tables import Base, Epoch, Event, Progress, Slot, StageEpoch, Study, utc_now
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One finished epoch of a trial, of its shared stage or of its own."""
+
+    stage: str
+    epoch: int
+    loss: float | None
+    valid_score: float | None
+    valid_result: dict[str, Any] | None
+    seconds: float
+
+
+def find_study(session: Session, name_or_id: str | int, *, lock: bool = False) -> Study:
+    """The study of that name, else of that id.
+
+    Args:
+        lock: keep other transactions from changing the row until this one ends.
+
+    Raises:
+        StudyNotFound: there is none.
+    """
+    query = select(Study).with_for_update() if lock else select(Study)
+    study = session.scalar(query.where(Study.name == str(name_or_id)))
+    if study is None and str(name_or_id).isdecimal() and int(name_or_id) < 2**31:
+        study = session.scalar(query.where(Study.id == int(name_or_id)))
+    if study is None:
+        raise StudyNotFound(f"There is no study {name_or_id!r}.")
+    return study
+
+
+def find_slot(session: Session, study_id: int, number: int) -> Slot | None:
+    """The slot of the study's trial ``number`` (Optuna's)."""
+    return session.scalar(select(Slot).where(Slot.study_id == study_id, Slot.optuna_number == number))
+
+
+def set_state(session: Session, study: Study, state: StudyState, reason: str | None) -> None:
+    """Move a study to ``state``, keep its clock, and record the event."""
+    now = utc_now()
+    was_counting = study.running_since is not None
+    counts = state in (StudyState.RUNNING, StudyState.STOPPING)
+    if study.running_since is not None and not counts:
+        study.seconds_before += (now - study.running_since).total_seconds()
+        study.running_since = None
+    elif counts and not was_counting:
+        study.running_since = now
+    if state is StudyState.RUNNING and study.started_at is None:
+        study.started_at = now
+    study.ended_at = now if state.ended else None
+    if state is not StudyState.STOPPING:
+        study.ends_as = None
+    study.state, study.reason, study.changed_at = state, reason, now
+    add_event(session, study.id, str(state), reason or f"The study is {state}.")
+
+
+def add_event(
+    session: Session, study_id: int | None, kind: str, message: str, *, trial: int | None = None
+) -> None:
+    """Record that something happened."""
+    session.add(Event(study_id=study_id, kind=kind, message=message, trial=trial))
+
+
+def count_slots(session: Session, study_id: int) -> dict[TrialState, int]:
+    """The number of slots in each state that occurs."""
+    query = select(Slot.state, func.count()).where(Slot.study_id == study_id).group_by(Slot.state)
+    return dict(session.execute(query).tuples().all())
+
+
+def has_work_begun(session: Session, study_id: int) -> bool:
+    """Whether a trial of the study runs, or was begun and waits to be continued."""
+    begun = exists().where(
+        Slot.study_id == study_id,
+        or_(
+            Slot.state == TrialState.RUNNING,
+            (Slot.state == TrialState.WAITING) & Slot.optuna_number.is_not(None),
+        ),
+    )
+    return bool(session.scalar(select(begun)))
+
+
+def last_ended(session: Session, study: Study, limit: int) -> Sequence[Slot]:
+    """The trials that ended last since the study was last set running, newest first."""
+    query = select(Slot).where(Slot.study_id == study.id, Slot.ended_at.is_not(None))
+    if study.running_since is not None:
+        query = query.where(Slot.ended_at >= study.running_since)
+    return session.scalars(query.order_by(Slot.ended_at.desc(), Slot.id.desc()).limit(limit)).all()
+
+
+def write_progress(session: Session, slot_id: int, values: Mapping[str, Any]) -> None:
+    """Overwrite where the slot's trial is."""
+    upsert(session, Progress, {"slot_id": slot_id, "updated_at": utc_now(), **values}, ("slot_id",))
+
+
+def delete_progress(session: Session, slot_id: int) -> None:
+    session.execute(delete(Progress).where(Progress.slot_id == slot_id))
+
+
+def write_epoch(session: Session, values: Mapping[str, Any]) -> None:
+    """Record a finished epoch of a trial's own stage; a repeated one overwrites its equal."""
+    upsert(session, Epoch, values, ("slot_id", "stage", "epoch"))
+
+
+def curves(session: Session, slot: Slot, shared_stage: str = "pretrain") -> list[CurvePoint]:
+    """Every finished epoch that led to the slot's trial, of the shared stage first."""
+    points = [
+        CurvePoint(shared_stage, row.epoch, row.loss, None, None, row.seconds)
+        for row in session.scalars(
+            select(StageEpoch)
+            .where(StageEpoch.stage_key == slot.stage_key, StageEpoch.epoch <= (slot.stage_epochs or 0))
+            .order_by(StageEpoch.epoch)
+        )
+    ]
+    own = select(Epoch).where(Epoch.slot_id == slot.id).order_by(Epoch.stage, Epoch.epoch)
+    for row in session.scalars(own):
+        points.append(
+            CurvePoint(row.stage, row.epoch, row.loss, row.valid_score, row.valid_result, row.seconds)
+        )
+    return points
+
+
+def upsert(session: Session, table: type[Base], values: Mapping[str, Any], key: tuple[str, ...]) -> None:
+    """Insert the row, or overwrite the one with the same ``key``."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    statement = insert(table).values(**values)
+    others = {name: statement.excluded[name] for name in values if name not in key}
+    if others:
+        session.execute(statement.on_conflict_do_update(index_elements=key, set_=others))
+    else:
+        session.execute(statement.on_conflict_do_nothing(index_elements=key))
+
+
+def changed_rows(session: Session, statement: Any) -> int:
+    """Execute an UPDATE or DELETE and say how many rows it met."""
+    return cast("CursorResult[Any]", session.execute(statement)).rowcount
+
+
+def lease_baseline(session: Session, study_id: int, now: float, seconds: float) -> bool:
+    """Take the right to compute the study's baseline, if nobody has it or did it."""
+    free = or_(Study.baseline_lease.is_(None), Study.baseline_lease < now)
+    statement = (
+        update(Study)
+        .where(Study.id == study_id, Study.baseline.is_(None), free)
+        .values(baseline_lease=now + seconds)
+    )
+    return changed_rows(session, statement) == 1

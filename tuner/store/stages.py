@@ -1,0 +1,101 @@
+"""Leases and checkpoints of shared stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from tuner.store.repository import changed_rows, upsert
+from tuner.store.states import TrialState
+from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, utc_now
+
+
+def ensure(session: Session, key: str, *, model: str, stage: str, dataset: str) -> None:
+    """Make sure that the stage has a row."""
+    upsert(session, SharedStage, {"key": key, "model": model, "stage": stage, "dataset": dataset}, ("key",))
+
+
+def acquire(session: Session, now: float, key: str, worker_id: str, seconds: float, target: int) -> bool:
+    """Take the right to run the stage up to epoch ``target``; False when another worker has it."""
+    free = or_(
+        SharedStage.lease_expires.is_(None), SharedStage.lease_expires < now, SharedStage.holder == worker_id
+    )
+    statement = (
+        update(SharedStage)
+        .where(SharedStage.key == key, free)
+        .values(holder=worker_id, lease_expires=now + seconds, target_epoch=target)
+        .execution_options(synchronize_session=False)
+    )
+    return changed_rows(session, statement) == 1
+
+
+def renew(session: Session, now: float, key: str, worker_id: str, seconds: float) -> bool:
+    """Extend the lease; False when it is no longer ours."""
+    statement = (
+        update(SharedStage)
+        .where(SharedStage.key == key, SharedStage.holder == worker_id)
+        .values(lease_expires=now + seconds)
+        .execution_options(synchronize_session=False)
+    )
+    return changed_rows(session, statement) == 1
+
+
+def release(session: Session, key: str, worker_id: str) -> None:
+    session.execute(
+        update(SharedStage)
+        .where(SharedStage.key == key, SharedStage.holder == worker_id)
+        .values(holder=None, lease_expires=None, target_epoch=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def checkpoints_upto(session: Session, key: str, epoch: int) -> Sequence[int]:
+    """Epochs with a checkpoint that a run to ``epoch`` can begin from, the nearest first."""
+    return session.scalars(
+        select(Checkpoint.epoch)
+        .where(Checkpoint.stage_key == key, Checkpoint.epoch <= epoch)
+        .order_by(Checkpoint.epoch.desc())
+    ).all()
+
+
+def add_checkpoint(session: Session, key: str, epoch: int, *, size: int, kept: bool) -> None:
+    values = {"stage_key": key, "epoch": epoch, "size": size, "kept": kept}
+    upsert(session, Checkpoint, values | {"used_at": utc_now()}, ("stage_key", "epoch"))
+
+
+def forget_checkpoint(session: Session, key: str, epoch: int) -> None:
+    session.execute(delete(Checkpoint).where(Checkpoint.stage_key == key, Checkpoint.epoch == epoch))
+
+
+def touch(session: Session, key: str, epoch: int) -> None:
+    """Note that the checkpoint was used, so that others are evicted first."""
+    now = utc_now()
+    session.execute(
+        update(Checkpoint).where(Checkpoint.stage_key == key, Checkpoint.epoch == epoch).values(used_at=now)
+    )
+    session.execute(update(SharedStage).where(SharedStage.key == key).values(used_at=now))
+
+
+def add_epoch(session: Session, key: str, epoch: int, loss: float | None, seconds: float) -> None:
+    """Record a finished epoch, counting how often it was computed."""
+    row = session.get(StageEpoch, (key, epoch), with_for_update=True)
+    if row is None:
+        session.add(StageEpoch(stage_key=key, epoch=epoch, loss=loss, seconds=seconds, times_run=1))
+    else:
+        row.loss, row.seconds, row.times_run = loss, seconds, row.times_run + 1
+
+
+def evictable(session: Session, now: float) -> Sequence[Checkpoint]:
+    """Checkpoints that nobody uses, least recently used first.
+
+    In use are all checkpoints of a stage that is being run, and of one that a running trial needs.
+    """
+    busy = select(SharedStage.key).where(SharedStage.lease_expires > now)
+    needed = select(Slot.stage_key).where(Slot.state == TrialState.RUNNING, Slot.stage_key.is_not(None))
+    return session.scalars(
+        select(Checkpoint)
+        .where(Checkpoint.stage_key.not_in(busy), Checkpoint.stage_key.not_in(needed))
+        .order_by(Checkpoint.used_at, Checkpoint.stage_key, Checkpoint.epoch)
+    ).all()
