@@ -1,7 +1,7 @@
 """Formats of params files: a name, the suffixes it is known by, and a function from text to space.
 
-A format is one module that calls :func:`register`, or a package that names a :class:`SpaceFormat` in the entry
-point group ``rectuner.space_formats``.
+A format is one module that calls :func:`register`, or a package that names a :class:`SpaceFormat` in the
+entry point group ``rectuner.space_formats``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""RecBole's ``hyper.test`` format, read by a grammar (``hyper_test.lark``); nothing in a file is ever executed.
+"""RecBole's ``hyper.test`` format, read by a grammar (``hyper_test.lark``); nothing in it is ever executed.
 
-One parameter a line: ``name type value``, for example ``learning_rate loguniform -8,0``. The meaning is RecBole's;
-where RecBole drops a line without a word (tabs, missing spaces) or runs it as code, this module reads what was
-meant or says what to write. See docs/search-spaces.md.
+One parameter a line: ``name type value``, for example ``learning_rate loguniform -8,0``. The meaning is
+RecBole's; where RecBole drops a line without a word (tabs, missing spaces) or runs it as code, this module
+reads what was meant or says what to write. See docs/search-spaces.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import warnings
 from functools import cache
 from importlib.resources import files
-from typing import Any, NoReturn
+from typing import Any
 
 from lark import Lark, Token, Tree, UnexpectedInput
 
@@ -77,16 +77,16 @@ class _Builder:
         assert isinstance(kind, Token)
         self._check_name(name)
         if kind not in PARAMETER_TYPES:
-            self._fail(kind, f"Unknown type {str(kind)!r} of {name}.", _type_fix(kind))
+            raise self._error(kind, f"Unknown type {str(kind)!r} of {name}.", _type_fix(kind))
         try:
             if kind == "choice":
-                options = self._options(name, kind, _values(rest))
+                options = self._options(name, _values(rest))
                 return SpaceParameter(str(name), "choice", options, line=name.line)
             return self._range(name, kind, rest)
         except SpaceError as error:
             if error.line is not None:
                 raise
-            self._fail(kind, error.problem, error.fix, error)
+            raise self._error(kind, error.problem, error.fix) from None
 
     # Ranges
 
@@ -98,10 +98,10 @@ class _Builder:
             inner = _values(nodes[0].children)
             numbers = [str(node.children[0]) for node in inner if node.data == "atom"]
             fix = f"Write {name} {kind} {','.join(numbers)}" if len(numbers) == len(wanted) else usage
-            self._fail(_first_token(nodes[0]), f"The bounds of a {kind} stand without brackets.", fix)
-        numbers_given = [self._bound(node, kind, usage) for node in nodes]
+            raise self._error(_first_token(nodes[0]), f"The bounds of a {kind} stand without brackets.", fix)
+        numbers_given = [self._bound(node, usage) for node in nodes]
         if len(numbers_given) != len(wanted):
-            self._fail(
+            raise self._error(
                 _first_token(nodes[0]), f"{kind} takes {len(wanted)} numbers, not {len(nodes)}.", usage
             )
         if kind == "quniform":
@@ -114,12 +114,13 @@ class _Builder:
         if 0 < low <= high <= 1:
             self._note(
                 name,
-                f"the bounds of a loguniform are exponents of e, so {low:g},{high:g} means {math.exp(low):.4g} "
-                f"to {math.exp(high):.4g}; for {low:g} to {high:g} write {math.log(low):.4f},{math.log(high):.4f}",
+                f"the bounds of a loguniform are exponents of e, so {low:g},{high:g} means "
+                f"{math.exp(low):.4g} to {math.exp(high):.4g}; for {low:g} to {high:g} write "
+                f"{math.log(low):.4f},{math.log(high):.4f}",
             )
         return parameter
 
-    def _bound(self, node: Node, kind: Token, usage: str) -> float:
+    def _bound(self, node: Node, usage: str) -> float:
         token = _first_token(node)
         if node.data == "atom":
             try:
@@ -129,12 +130,12 @@ class _Builder:
             else:
                 if math.isfinite(number):
                     return number
-                self._fail(token, f"{token!s} is not finite.", "Write a finite number.")
-        self._fail(token, f"{token!s} is not a number.", usage)
+                raise self._error(token, f"{token!s} is not finite.", "Write a finite number.")
+        raise self._error(token, f"{token!s} is not a number.", usage)
 
     # Choices
 
-    def _options(self, name: Token, kind: Token, nodes: list[Node]) -> tuple[Any, ...]:
+    def _options(self, name: Token, nodes: list[Node]) -> tuple[Any, ...]:
         if len(nodes) > 1:
             members = nodes  # `choice 1,2` is a tuple in Python, hence in RecBole
         elif nodes[0].data == "text":
@@ -149,9 +150,11 @@ class _Builder:
             return self._set(nodes[0])
         else:
             value = self._value(nodes[0], 0)
-            self._fail(_first_token(nodes[0]), f"choice needs a list, not {value!r}.", f"Write [{value!r}].")
+            raise self._error(
+                _first_token(nodes[0]), f"choice needs a list, not {value!r}.", f"Write [{value!r}]."
+            )
         if not members:
-            self._fail(
+            raise self._error(
                 _first_token(nodes[0]), f"{name} has no options.", "Put at least one between the brackets."
             )
         return self._distinct(name, [(node, self._value(node, 1)) for node in members])
@@ -168,12 +171,12 @@ class _Builder:
         opening = _first_token(node)
         members = _members(node)
         if not members or any(len(_values(member.children)) == 2 for member in members):
-            self._fail(
+            raise self._error(
                 opening, "choice needs a list, not a mapping.", "Put it into brackets: [{...}, {...}]."
             )
         values = [self._value(_values(member.children)[0], 1) for member in members]
         if any(isinstance(value, list | dict) for value in values):
-            self._fail(opening, "A set can't hold lists or mappings.", "Use brackets: [...].")
+            raise self._error(opening, "A set can't hold lists or mappings.", "Use brackets: [...].")
         distinct = {repr(value): value for value in values}
         # Sets have no order; sorted is how small integers come out in RecBole.
         return tuple(
@@ -185,7 +188,9 @@ class _Builder:
     def _value(self, node: Node, depth: int) -> Any:
         token = _first_token(node)
         if depth > _MAX_DEPTH:
-            self._fail(token, "The brackets are nested too deeply.", f"At most {_MAX_DEPTH} levels are read.")
+            raise self._error(
+                token, "The brackets are nested too deeply.", f"At most {_MAX_DEPTH} levels are read."
+            )
         match node.data:
             case "atom":
                 return self._atom(token)
@@ -204,12 +209,12 @@ class _Builder:
             pair = _values(member.children)
             token = _first_token(member)
             if len(pair) != 2:
-                self._fail(token, "A set is no option.", "Write a list: [...].")
+                raise self._error(token, "A set is no option.", "Write a list: [...].")
             key = self._value(pair[0], depth + 1)
             if not isinstance(key, str):
-                self._fail(token, f"The key {key!r} is not a text.", "Put it into quotes.")
+                raise self._error(token, f"The key {key!r} is not a text.", "Put it into quotes.")
             if key in mapping:
-                self._fail(token, f"The key {key!r} stands twice.", "Keep one of them.")
+                raise self._error(token, f"The key {key!r} stands twice.", "Keep one of them.")
             mapping[key] = self._value(pair[1], depth + 1)
         return mapping
 
@@ -223,19 +228,19 @@ class _Builder:
                 number = None
             if isinstance(number, int | float) and math.isfinite(number):
                 return number
-            self._fail(
+            raise self._error(
                 token,
                 f"{_short(token)} is not a number that can be used.",
                 "Write a plain number, like 64 or 1e-3.",
             )
         if token.lower() in ("true", "false", "none", "null"):
             python = {"true": "True", "false": "False"}.get(token.lower(), "None")
-            self._fail(token, f"{token!s} is not a value.", f"Write {python}.")
+            raise self._error(token, f"{token!s} is not a value.", f"Write {python}.")
         if re.fullmatch(r"\w[\w.-]*", token):
-            self._fail(
+            raise self._error(
                 token, f"{token!s} is neither a number nor a text.", f"Put texts into quotes: '{token}'."
             )
-        self._fail(
+        raise self._error(
             token, f"{token!s} is an expression, and expressions are not run.", "Write the values out."
         )
 
@@ -255,7 +260,9 @@ class _Builder:
             try:
                 return str(ast.literal_eval(raw))
             except (ValueError, SyntaxError):
-                self._fail(token, f"The text {token!s} has a broken escape.", "Write \\\\ for a backslash.")
+                raise self._error(
+                    token, f"The text {token!s} has a broken escape.", "Write \\\\ for a backslash."
+                ) from None
 
     # Messages
 
@@ -266,13 +273,13 @@ class _Builder:
         fix = "Names are letters, digits and underscores, with one dot after a stage."
         if inner and inner.group() not in PARAMETER_TYPES:
             fix = f"Write {inner.group()}, a space, the type, a space and the values."
-        self._fail(name, f"{str(name)!r} is not a parameter name.", fix)
+        raise self._error(name, f"{str(name)!r} is not a parameter name.", fix)
 
     def _note(self, token: Token, remark: str) -> None:
         self.notes.append(f"{self.filename}:{token.line}:{token.column}: {remark}.")
 
-    def _fail(self, token: Token, problem: str, fix: str, cause: Exception | None = None) -> NoReturn:
-        raise SpaceError(problem, fix, file=self.filename, line=token.line, column=token.column) from cause
+    def _error(self, token: Token, problem: str, fix: str) -> SpaceError:
+        return SpaceError(problem, fix, file=self.filename, line=token.line, column=token.column)
 
 
 def _values(children: list[Any]) -> list[Node]:

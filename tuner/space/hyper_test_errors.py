@@ -27,9 +27,9 @@ def _diagnose(line: str, column: int) -> tuple[str, str, int]:
     """(problem, fix, 1-based column) of the first thing wrong in ``line``, which Lark met at ``column``."""
     before, rest = line[: column - 1], line[column - 1 :]
     fields = before.split()
-    if match := re.search(r"\b[A-Za-z_]\w*\s*$", before):
-        if rest.startswith("(") and len(fields) > 2 or (len(fields) == 2 and "[" in before):
-            return _expression(line, match.start() + 1)
+    call = re.search(r"\b[A-Za-z_]\w*\s*$", before) if rest.startswith("(") and len(fields) > 2 else None
+    if call:
+        return _expression(line, call.start() + 1)
     if re.search(r"[\[\](){},]\s*$|^\S+\s+\S+\s+.*\S\s+$", before) and re.match(r"(for|if|in)\b", rest):
         return _expression(line, column)
     if rest[:1] in ("'", '"') and not re.match(r"'(\\.|[^'\\])*'|\"(\\.|[^\"\\])*\"", rest):
@@ -62,7 +62,8 @@ def _expression(line: str, column: int) -> tuple[str, str, int]:
             if 0 < len(values) <= _MOST_VALUES:
                 fix = f"Write {values}."
             elif values:
-                fix = f"Write the values out, or quniform {values[0]},{values[-1]},{abs(values[1] - values[0])}."
+                steps = f"{values[0]},{values[-1]},{abs(values[1] - values[0])}"
+                fix = f"Write the values out, or quniform {steps}."
     return "Expressions are not run.", fix, column
 
 

@@ -2,8 +2,8 @@
 
 Three representations meet here, and this module is the only place that converts between them:
 
-* the **declaration** (``low``, ``high``, ``q``, ``values``) as a params file writes it, with RecBole's meaning:
-  ``loguniform`` bounds are exponents of e, ``quniform`` is ``round(U(low, high) / q) * q``;
+* the **declaration** (``low``, ``high``, ``q``, ``values``) as a params file writes it, meaning what it means
+  to RecBole: ``loguniform`` bounds are exponents of e, ``quniform`` is ``round(U(low, high) / q) * q``;
 * Optuna's **representation** (:meth:`SearchSpace.distributions`), which holds only scalars that can be told
   apart by ``==``: lists, mappings and look-alikes such as ``1`` and ``True`` become JSON texts;
 * the **values** that a configuration gets (:meth:`SearchSpace.values`).
@@ -219,8 +219,8 @@ class SpaceParameter:
 class SearchSpace:
     """The parameters of a study in declared order, their names being unique.
 
-    ``notes`` are remarks for the person who wrote the space: legal, but perhaps not what was meant. ``file`` is
-    where the space came from. Neither takes part in comparisons.
+    ``notes`` are remarks for the person who wrote the space: legal, but perhaps not what was meant.
+    ``file`` is where the space came from. Neither takes part in comparisons.
     """
 
     parameters: tuple[SpaceParameter, ...]
@@ -290,8 +290,8 @@ class SearchSpace:
         """Check the space against a model's schema and the keys that are fixed elsewhere.
 
         Raises:
-            SpaceError: a name is unknown (with the nearest known one), a scope is not a stage of it, a value or
-                bound does not suit it, or it is both fixed and searched.
+            SpaceError: a name is unknown (with the nearest known one), a scope is not a stage of it, a value
+                or bound does not suit it, or it is both fixed and searched.
         """
         check_space(self, parameters, frozenset(fixed))
 
