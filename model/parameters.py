@@ -14,6 +14,9 @@ from typing import Any, Literal
 
 from model.errors import ConfigError
 
+# A key with this stage shapes every stage of every model.
+ANY_STAGE = "*"
+
 Kind = Literal["int", "float", "bool", "str", "list", "dict", "any"]
 
 
@@ -43,6 +46,10 @@ class Parameter:
     maximum: float | None = None
     nullable: bool = False
     stages: frozenset[str] = frozenset()
+
+    def shapes(self, stage: str) -> bool:
+        """Whether the key changes the weights that ``stage`` ends with."""
+        return stage in self.stages or ANY_STAGE in self.stages
 
     def check(self, value: Any) -> Any:
         """The value as this parameter's type.

@@ -111,13 +111,13 @@ def stage_key(
 
     Args:
         fingerprint: the data set's (content and data configuration).
-        shaping: schema of the model; the keys with ``stage.name`` among their stages enter the hash, the
-            number of epochs does not, because shorter runs are prefixes of longer ones.
+        shaping: schema of the model; the keys that shape the stage enter the hash, the number of epochs
+            does not, because shorter runs are prefixes of longer ones.
     """
     values = {
         name: config[name]
         for name, parameter in sorted(shaping.items())
-        if stage.name in parameter.stages and name != stage.epochs_key
+        if parameter.shapes(stage.name) and name != stage.epochs_key
     }
     identity = {
         "format": FORMAT_VERSION,

@@ -1,0 +1,252 @@
+"""The configuration of a run: RecBole's keys and precedence, checked against a schema.
+
+Sources, weakest first: the schema's defaults, what RecBole sets for a data set by name, YAML files in order, the
+dictionary, the command line (``--key=value``).
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from model.defaults import ACCEPTED, BY_DATASET, SEQUENTIAL_EVAL_ARGS, SMALLER_IS_BETTER
+from model.errors import ConfigError
+from model.literals import parse_literal, read_yaml
+from model.parameters import Parameter
+from model.registry import get_model, parameters_of
+
+__all__ = ["Config", "load_config", "parse_literal"]
+
+
+class Config(Mapping[str, Any]):
+    """An immutable, checked configuration.
+
+    Attributes:
+        model, dataset: names.
+        given: the keys that somebody set, before defaults; scoped keys (``pretrain.learning_rate``) included.
+        unknown: keys that neither the schema nor RecBole knows, with the nearest known name (or None).
+    """
+
+    def __init__(self, model: str, dataset: str, given: Mapping[str, Any]) -> None:
+        self.model = get_model(model).name
+        self.dataset = dataset
+        self.given: dict[str, Any] = copy.deepcopy(dict(given))
+        self._schema = parameters_of(model)
+        self.unknown = self._find_unknown()
+        self._values = self._resolve()
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Config({self.model!r}, {self.dataset!r}, {self.given!r})"
+
+    def replace(self, changes: Mapping[str, Any]) -> Config:
+        """The configuration with some keys set anew; everything is checked again."""
+        return Config(self.model, self.dataset, {**self.given, **changes})
+
+    def for_stage(self, stage: str, parameters: Mapping[str, Any] | None = None) -> Config:
+        """The configuration that one stage of a trial trains with.
+
+        ``parameters`` (a trial's) win over what was given; in both, ``<stage>.key`` wins over ``key``, and keys
+        scoped to other stages are dropped.
+        """
+        merged: dict[str, Any] = {}
+        for source in (self.given, parameters or {}):
+            merged |= {key: value for key, value in source.items() if _scope(key) is None}
+            merged |= {key.partition(".")[2]: value for key, value in source.items() if _scope(key) == stage}
+        if "train_stage" in self._schema:
+            merged["train_stage"] = stage
+        return Config(self.model, self.dataset, merged)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All values, as JSON can hold them."""
+        plain: dict[str, Any] = json.loads(json.dumps(self._values, default=str))
+        return {"model": self.model, "dataset": self.dataset, **plain}
+
+    def _find_unknown(self) -> dict[str, str | None]:
+        known = set(self._schema) | ACCEPTED
+        stages = {stage.name for stage in get_model(self.model).stages}
+        unknown: dict[str, str | None] = {}
+        for key in self.given:
+            scope = _scope(key)
+            name = key.partition(".")[2] if scope in stages else key
+            if name not in known:
+                nearest = difflib.get_close_matches(name, sorted(known), n=1)
+                unknown[key] = nearest[0] if nearest else None
+        return unknown
+
+    def _resolve(self) -> dict[str, Any]:
+        values: dict[str, Any] = {name: copy.deepcopy(p.default) for name, p in self._schema.items()}
+        values |= copy.deepcopy(BY_DATASET.get(self.dataset, {}))
+        plain = {key: value for key, value in self.given.items() if _scope(key) is None}
+        values |= plain
+        self._check_scoped()
+        _normalise_evaluation(values, plain)
+        _normalise_sampling(values, plain)
+        for name, parameter in self._schema.items():
+            values[name] = parameter.check(values[name])
+        _load_needed_columns(values, plain, self._schema, self.dataset)
+        return values
+
+    def _check_scoped(self) -> None:
+        for key, value in self.given.items():
+            name = key.partition(".")[2]
+            if _scope(key) is not None and name in self._schema:
+                self._schema[name].check(value)
+
+
+def load_config(
+    model: str | None = None,
+    dataset: str | None = None,
+    *,
+    config_files: Iterable[str | Path] = (),
+    config_dict: Mapping[str, Any] | None = None,
+    command_line: Sequence[str] = (),
+) -> Config:
+    """Merge all sources into one configuration.
+
+    Args:
+        model, dataset: names; they win over every other source.
+        config_files: YAML files, later ones win.
+        config_dict: values; texts in it are read as literals.
+        command_line: tokens ``--key=value``; others are ignored, as RecBole does.
+
+    Raises:
+        ConfigError: a source can't be read, model or dataset is missing, or a value does not fit the schema.
+    """
+    given: dict[str, Any] = {}
+    for file in config_files:
+        given |= read_yaml(Path(file))
+    given |= {key: _literal(value) for key, value in (config_dict or {}).items()}
+    given |= parse_command_line(command_line)
+    names = {}
+    for key, argument in (("model", model), ("dataset", dataset)):
+        names[key] = argument if argument is not None else given.get(key)
+        if not isinstance(names[key], str) or not names[key]:
+            raise ConfigError(
+                f"{key} is not set. Give it as an argument, in a configuration file, in the dictionary, "
+                f"or as --{key}=NAME."
+            )
+        given.pop(key, None)
+    return Config(names["model"], names["dataset"], given)
+
+
+def parse_command_line(tokens: Sequence[str]) -> dict[str, Any]:
+    """The ``--key=value`` tokens as literals; anything else is left alone.
+
+    Raises:
+        ConfigError: one key has two different values.
+    """
+    texts: dict[str, str] = {}
+    for token in tokens:
+        if not token.startswith("--") or token.count("=") != 1:
+            continue
+        key, _, text = token.removeprefix("--").partition("=")
+        if texts.setdefault(key, text) != text:
+            raise ConfigError(f"--{key} is given twice, as {texts[key]!r} and {text!r}. Keep one of them.")
+    return {key: parse_literal(text) for key, text in texts.items()}
+
+
+def _scope(key: str) -> str | None:
+    head, dot, _ = key.partition(".")
+    return head if dot else None
+
+
+def _literal(value: Any) -> Any:
+    return parse_literal(value) if isinstance(value, str) else value
+
+
+def _normalise_evaluation(values: dict[str, Any], plain: Mapping[str, Any]) -> None:
+    for key, kind in (("metrics", str), ("topk", int)):
+        if isinstance(values[key], kind):
+            values[key] = [values[key]]
+        elif isinstance(values[key], tuple):
+            values[key] = list(values[key])
+    topk = values["topk"]
+    if not isinstance(topk, list) or any(type(k) is not int or k < 1 for k in topk) or not topk:
+        raise ConfigError(f"topk = {topk!r}: topk needs a whole number of at least 1, or a list of them.")
+    given = plain.get("eval_args", {})
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"eval_args = {given!r}: eval_args needs a mapping, e.g. {{mode: full}}.")
+    # A partial eval_args means "the rest as for sequential models", not RecBole's random split.
+    merged = {**copy.deepcopy(SEQUENTIAL_EVAL_ARGS), **given}
+    merged["mode"] = _evaluation_modes(merged["mode"])
+    if merged["order"] != "TO":
+        raise ConfigError(f"eval_args order = {merged['order']!r}: sequential models need order: TO.")
+    values["eval_args"] = merged
+    metric = str(values["valid_metric"]).partition("@")[0].lower()
+    values["valid_metric_bigger"] = metric not in SMALLER_IS_BETTER
+
+
+def _evaluation_modes(mode: Any) -> dict[str, str]:
+    if isinstance(mode, str):
+        mode = {"valid": mode, "test": mode}
+    if not isinstance(mode, Mapping) or not mode or not set(mode) <= {"valid", "test"}:
+        raise ConfigError(f"eval_args mode = {mode!r}: write e.g. full, or {{valid: uni100, test: full}}.")
+    only = next(iter(mode.values()))
+    modes = {"valid": mode.get("valid", only), "test": mode.get("test", only)}
+    for value in modes.values():
+        sampled = isinstance(value, str) and value[:3] in ("uni", "pop") and value[3:].isdigit()
+        if value != "full" and not (sampled and int(value[3:]) > 0):
+            raise ConfigError(f"eval_args mode = {value!r}: use full, uniN or popN with a number N.")
+    return modes
+
+
+def _normalise_sampling(values: dict[str, Any], plain: Mapping[str, Any]) -> None:
+    sampling = plain.get("train_neg_sample_args", values["train_neg_sample_args"])
+    wanted = values.get("loss_type") not in (None, "CE")
+    if not wanted:
+        # CE ranks against all items; RecBole stops here, although its own default is what it stops at.
+        values["train_neg_sample_args"] = None
+        return
+    off = sampling is None or sampling == "None"
+    if off or (isinstance(sampling, Mapping) and sampling.get("distribution") in ("none", None) and sampling):
+        if off or "distribution" in sampling:
+            raise ConfigError(
+                f"loss_type = {values['loss_type']!r} needs negatives, but train_neg_sample_args is {sampling!r}. "
+                "Leave it out (uniform), or write {distribution: uniform, sample_num: 1}."
+            )
+    if not isinstance(sampling, Mapping):
+        raise ConfigError(
+            f"train_neg_sample_args = {sampling!r}: it needs a mapping, e.g. {{sample_num: 1}}."
+        )
+    default = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False, "candidate_num": 0}
+    merged = {**default, **sampling}
+    if merged["distribution"] not in ("uniform", "popularity"):
+        raise ConfigError(
+            f"train_neg_sample_args distribution = {merged['distribution']!r}: use uniform or popularity."
+        )
+    if merged["dynamic"]:
+        raise ConfigError(
+            "train_neg_sample_args dynamic: dynamic negative sampling is not available; remove it."
+        )
+    values["train_neg_sample_args"] = merged
+
+
+def _load_needed_columns(
+    values: dict[str, Any], plain: Mapping[str, Any], schema: Mapping[str, Parameter], dataset: str
+) -> None:
+    """Add the columns that a sequential model can't do without to ``load_col``."""
+    if values["load_col"] is None or values["benchmark_filename"]:
+        return
+    columns = {suffix: names for suffix, names in values["load_col"].items()}
+    inter = columns.get("inter")
+    if inter != "*" and inter is not None:
+        needed = [values[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD")]
+        columns["inter"] = [*inter, *(name for name in needed if name not in inter)]
+    chosen = "load_col" in plain or dataset in BY_DATASET
+    if "item_attribute" in schema and values["item_attribute"] and not chosen:
+        # Nobody said which item columns to load, so the model's own need says it.
+        columns["item"] = [values["ITEM_ID_FIELD"], values["item_attribute"]]
+    values["load_col"] = columns

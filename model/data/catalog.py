@@ -1,0 +1,185 @@
+"""From a data set's name to the folder with its files, and how to get the well-known ones."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from model.errors import DataError, DatasetNotFound
+
+Progress = Callable[[int, int | None], None]  # bytes done, bytes in all (None: unknown)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that :func:`fetch` can get.
+
+    Attributes:
+        requirement: the PyPI package whose wheel carries the files.
+        folder: where they are in the wheel.
+        files: SHA-256 by file name.
+        licence: terms of use, in one or two sentences.
+    """
+
+    name: str
+    description: str
+    licence: str
+    requirement: str
+    folder: str
+    files: Mapping[str, str]
+
+
+DATASETS = {
+    "ml-100k": Source(
+        name="ml-100k",
+        description="MovieLens 100K: 100,000 ratings of 1,682 films by 943 people, with the films' genres.",
+        licence=(
+            "GroupLens, University of Minnesota: for research, cite Harper and Konstan (2015); "
+            "no redistribution and no commercial use without permission."
+        ),
+        requirement="recbole==1.2.1",
+        folder="recbole/dataset_example/ml-100k",
+        files={
+            "ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
+            "ml-100k.item": "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
+            "ml-100k.user": "4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972",
+        },
+    )
+}
+
+
+def cache_root() -> Path:
+    """Folder of fetched data sets: ``TUNER_DATA_ROOT``, else the user's cache."""
+    chosen = os.environ.get("TUNER_DATA_ROOT")
+    return Path(chosen) if chosen else user_cache_path("rectuner") / "datasets"
+
+
+def locate(dataset: str, data_path: str | Path | None = None) -> Path:
+    """The folder with ``<dataset>.inter`` (or its benchmark files).
+
+    ``<data_path>/<dataset>/`` is looked at first, then the cache.
+
+    Raises:
+        DatasetNotFound: neither has it; the message says where it was looked for and how to get it.
+    """
+    if not dataset or Path(dataset).name != dataset or dataset in (".", ".."):
+        raise DatasetNotFound(f"dataset = {dataset!r}: a data set's name is a folder's name, without a path.")
+    candidates = [Path(data_path or "dataset") / dataset, cache_root() / dataset]
+    for folder in candidates:
+        if any(folder.glob(f"{dataset}*.inter")):
+            return folder.resolve()
+    raise DatasetNotFound(_not_found(dataset, candidates))
+
+
+def _not_found(dataset: str, candidates: list[Path]) -> str:
+    places = " or ".join(str(folder / f"{dataset}.inter") for folder in candidates)
+    if dataset in DATASETS:
+        fix = f"Get it with: tuner data get {dataset}"
+    else:
+        there = {folder.parent for folder in candidates}
+        known = {path.name for root in there if root.is_dir() for path in root.iterdir() if path.is_dir()}
+        nearest = difflib.get_close_matches(dataset, sorted(known | set(DATASETS)), n=1)
+        hint = f"Did you mean {nearest[0]}? " if nearest else ""
+        fix = f"{hint}Put its atomic files there, or set data_path."
+    return f"dataset = {dataset!r}: there is no {places}. {fix}"
+
+
+def fetch(dataset: str, progress: Progress | None = None) -> Path:
+    """Get a data set of the catalogue into the cache, unless it is there already.
+
+    The files are checked against their SHA-256 and appear together or not at all.
+
+    Raises:
+        DatasetNotFound: the catalogue has no such data set.
+        DataError: the download failed, or what came is not what was expected.
+    """
+    source = DATASETS.get(dataset)
+    if source is None:
+        raise DatasetNotFound(
+            f"dataset = {dataset!r}: can't be fetched. Data sets that can: {', '.join(DATASETS)}."
+        )
+    target = cache_root() / dataset
+    if all(_matches(target / name, digest) for name, digest in source.files.items()):
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{dataset}-", dir=target.parent) as scratch:
+            wheel = _download(source, Path(scratch), progress)
+            unpack(source, wheel, target)
+    except OSError as error:
+        raise DataError(f"{target}: can't be written ({error.strerror}). Set TUNER_DATA_ROOT.") from error
+    return target
+
+
+def unpack(source: Source, wheel: Path, target: Path) -> None:
+    """Take the data set's files out of ``wheel`` into the folder ``target``.
+
+    Raises:
+        DataError: a file is missing in the wheel, or has other content than expected; ``target`` is untouched.
+    """
+    staging = Path(tempfile.mkdtemp(prefix=f".{source.name}-", dir=target.parent))
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for name, digest in source.files.items():
+                try:
+                    content = archive.read(f"{source.folder}/{name}")
+                except KeyError as error:
+                    raise DataError(f"{wheel.name}: there is no {source.folder}/{name} in it.") from error
+                if hashlib.sha256(content).hexdigest() != digest:
+                    raise DataError(f"{wheel.name}: {name} has another content (SHA-256) than expected.")
+                (staging / name).write_bytes(content)
+        (staging / "LICENCE.txt").write_text(f"{source.description}\n{source.licence}\n")
+        if target.exists():
+            shutil.rmtree(target)
+        staging.rename(target)
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{wheel.name}: is no wheel ({error}).") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _download(source: Source, folder: Path, progress: Progress | None) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--only-binary=:all:", "--dest", str(folder), source.requirement]
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        while True:
+            try:
+                process.wait(timeout=0.2)
+                break
+            except subprocess.TimeoutExpired:
+                if progress is not None:
+                    progress(_size(folder), None)
+        if process.returncode != 0:
+            errors.seek(0)
+            lines = [line for line in errors.read().splitlines() if "error" in line.lower()]
+            reason = lines[-1] if lines else f"exit code {process.returncode}"
+            raise DataError(
+                f"{source.name}: pip could not download {source.requirement}: {reason}. "
+                "Check the network, and that pip works: python -m pip --version."
+            )
+    wheels = list(folder.glob("*.whl"))
+    if len(wheels) != 1:
+        raise DataError(f"{source.name}: pip downloaded no wheel of {source.requirement}.")
+    if progress is not None:
+        progress(wheels[0].stat().st_size, wheels[0].stat().st_size)
+    return wheels[0]
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _matches(path: Path, digest: str) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest

@@ -1,0 +1,255 @@
+"""A data set ready for a sequential model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from model.config import Config
+from model.data.atomic import Table, read_table
+from model.data.catalog import locate
+from model.data.fields import Ragged, Vocabulary, complete, features_by_id, vocabularies
+from model.data.filtering import filter_tables
+from model.data.sequences import Samples, build_samples
+from model.data.splits import split_samples
+from model.defaults import DATA
+from model.errors import AttributeColumnMissing, DataError
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """The attribute ids of every item, ragged by item id.
+
+    Attributes:
+        values: int64 [nnz], ids from 1.
+        offsets: int64 [item_num + 1].
+        num: number of attribute ids, the padding included.
+    """
+
+    values: Tensor
+    offsets: Tensor
+    num: int
+
+    def multi_hot(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """[item_num, num - 1]: column a - 1 is 1 where the item has attribute a."""
+        items = torch.repeat_interleave(torch.arange(len(self.offsets) - 1), self.offsets.diff())
+        matrix = torch.zeros(len(self.offsets) - 1, self.num - 1, dtype=dtype)
+        matrix[items, self.values - 1] = 1
+        return matrix
+
+
+@dataclass(frozen=True)
+class SequentialDataset:
+    """Samples of one data set under one configuration.
+
+    Attributes:
+        fingerprint: SHA-256 of the files' content and of every configuration key that shapes the data.
+        user_num, item_num: numbers of ids, the padding 0 included.
+        tokens: for every token column, the text of each id.
+        train, valid, test: the split.
+        item_features, user_features: the columns of ``.item`` and ``.user`` by id.
+        interactions: the filtered rows of ``.inter`` (empty for benchmark files).
+    """
+
+    name: str
+    fingerprint: str
+    user_num: int
+    item_num: int
+    tokens: Mapping[str, tuple[str, ...]]
+    train: Samples
+    valid: Samples
+    test: Samples
+    item_features: Mapping[str, Tensor | Ragged] = field(repr=False)
+    user_features: Mapping[str, Tensor | Ragged] = field(repr=False)
+    interactions: pd.DataFrame = field(repr=False)
+    item_file: Path
+
+    def item_attributes(self, name: str, *, missing_sets_last: bool = True) -> Attributes:
+        """The attribute column ``name`` of the items.
+
+        Args:
+            missing_sets_last: what a missing value of a single-valued column means. RecBole turns it into the
+                index -1, which is the *last* attribute; True keeps that.
+
+        Raises:
+            AttributeColumnMissing: the column is not loaded, or holds numbers.
+        """
+        feature = self.item_features.get(name)
+        if feature is None or name not in self.tokens:
+            loaded = [column for column in self.item_features if column in self.tokens]
+            raise AttributeColumnMissing(
+                f"item_attribute = {name!r}: {self.item_file} has no loaded token column of that name "
+                f"(loaded: {', '.join(loaded) or 'none'}). Set item_attribute to one of the file's token "
+                f"columns and list it in load_col, e.g. load_col: {{item: [{self.tokens_of_items}, {name}]}}."
+            )
+        num = len(self.tokens[name])
+        if isinstance(feature, Ragged):
+            return Attributes(feature.values, feature.offsets, num)
+        values = feature.clone()
+        kept = torch.ones(len(values), dtype=torch.bool)
+        if missing_sets_last:
+            values[values == 0] = num - 1
+        else:
+            kept = values > 0
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), kept.long().cumsum(0)])
+        return Attributes(values[kept], offsets, num)
+
+    @property
+    def tokens_of_items(self) -> str:
+        """Name of the item id column."""
+        return next(iter(self.item_features), "item_id")
+
+
+def load_dataset(config: Config) -> SequentialDataset:
+    """Read, filter, index, order and split the data set that ``config`` names.
+
+    Raises:
+        DataError: files are missing or malformed, or nothing usable is left; the message says what to change.
+    """
+    folder = locate(config.dataset, config["data_path"])
+    suffixes = config["benchmark_filename"]
+    names = [f"{config.dataset}.{suffix}.inter" for suffix in suffixes or []] or [f"{config.dataset}.inter"]
+    files = {"inter": [folder / name for name in names]}
+    for side in ("item", "user"):
+        path = folder / f"{config.dataset}.{side}"
+        if path.exists() and (config["load_col"] is None or side in config["load_col"]):
+            files[side] = [path]
+    missing = [path for path in files["inter"] if not path.exists()]
+    if missing:
+        raise DataError(f"{missing[0]}: there is no such file. Check benchmark_filename.")
+    parts = [read_table(path, "inter", config) for path in files["inter"]]
+    frame = pd.concat([part.frame for part in parts], ignore_index=True)
+    tables = {"inter": Table(parts[0].path, parts[0].types, frame)}
+    tables |= {side: read_table(files[side][0], side, config) for side in ("item", "user") if side in files}
+    _check_columns(tables, config)
+    for side in ("item", "user"):
+        if side in tables:
+            # Before any filter: a later row of the same id never counts, whatever happens to the first.
+            first = tables[side].frame.drop_duplicates(config[f"{side.upper()}_ID_FIELD"], keep="first")
+            tables[side] = tables[side].with_frame(first)
+    if not suffixes:
+        tables = filter_tables(tables, config)
+    known = vocabularies(tables, config)
+    if suffixes:
+        split = _benchmark_split(tables["inter"], [len(part.frame) for part in parts], known, config)
+    else:
+        split = split_samples(_samples(tables["inter"], known, config), config["eval_args"])
+    return _assemble(
+        config, tables, known, split, [path for paths in files.values() for path in paths], folder
+    )
+
+
+def _assemble(
+    config: Config,
+    tables: dict[str, Table],
+    known: dict[str, Vocabulary],
+    split: tuple[Samples, Samples, Samples],
+    files: list[Path],
+    folder: Path,
+) -> SequentialDataset:
+    user, item = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
+    train, valid, test = split
+    if not len(train):
+        raise DataError(f"{folder}: no training sample is left: every user has too few interactions.")
+    unused = {name for names in (config["unused_col"] or {}).values() for name in names}
+    features = {
+        side: {
+            name: value
+            for name, value in features_by_id(tables.get(side), id_field, known, config).items()
+            if name not in unused
+        }
+        for side, id_field in (("item", item), ("user", user))
+    }
+    return SequentialDataset(
+        name=config.dataset,
+        fingerprint=_fingerprint(files, config),
+        user_num=len(known[user].tokens),
+        item_num=len(known[item].tokens),
+        tokens={name: vocabulary.tokens for name, vocabulary in known.items()},
+        train=train,
+        valid=valid,
+        test=test,
+        item_features=features["item"],
+        user_features=features["user"],
+        interactions=tables["inter"].frame,
+        item_file=folder / f"{config.dataset}.item",
+    )
+
+
+def _check_columns(tables: dict[str, Table], config: Config) -> None:
+    needed = {
+        "inter": ["USER_ID_FIELD", "ITEM_ID_FIELD"],
+        "user": ["USER_ID_FIELD"],
+        "item": ["ITEM_ID_FIELD"],
+    }
+    if not config["benchmark_filename"]:
+        needed["inter"].append("TIME_FIELD")
+    for suffix, table in tables.items():
+        for key in needed[suffix]:
+            if config[key] not in table.types:
+                raise DataError(
+                    f"{table.path}: there is no loaded column {config[key]!r} ({key}). "
+                    f"Loaded: {', '.join(table.types) or 'none'}. Name the right column in {key}, or load it."
+                )
+    time = config["TIME_FIELD"]
+    if not config["benchmark_filename"] and tables["inter"].types[time] != "float":
+        raise DataError(
+            f"{tables['inter'].path}: column {time!r} orders the interactions and must be a float."
+        )
+
+
+def _samples(inter: Table, known: dict[str, Vocabulary], config: Config) -> Samples:
+    user, item, time = (config[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
+    return build_samples(
+        known[user].encode(inter.frame[user]),
+        known[item].encode(inter.frame[item]),
+        complete(inter.frame[time].to_numpy(float), time, config),
+        config["MAX_ITEM_LIST_LENGTH"],
+    )
+
+
+def _benchmark_split(
+    inter: Table, sizes: list[int], known: dict[str, Vocabulary], config: Config
+) -> tuple[Samples, Samples, Samples]:
+    """Train, valid and test exactly as three files give them, histories included."""
+    if len(sizes) != 3:
+        raise DataError(f"benchmark_filename: needs three suffixes (train, valid, test), got {len(sizes)}.")
+    user, item = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
+    histories = f"{item}{config['LIST_SUFFIX']}"
+    if histories not in inter.types:
+        raise DataError(
+            f"{inter.path}: benchmark files need a column {histories}:token_seq with the histories."
+        )
+    if histories not in (config["alias_of_item_id"] or []):
+        raise DataError(
+            f"{inter.path}: {histories} must share its ids with {item}; set alias_of_item_id: [{histories}]."
+        )
+    encoded = Ragged.of([known[item].encode(row) for row in inter.frame[histories]])
+    samples = Samples(
+        items=encoded.values,
+        start=encoded.offsets[:-1],
+        length=encoded.offsets.diff(),
+        target=torch.from_numpy(known[item].encode(inter.frame[item])),
+        user=torch.from_numpy(known[user].encode(inter.frame[user])),
+        time=torch.zeros(len(inter.frame)),
+    )
+    train, valid, test = (samples.select(rows) for rows in torch.arange(len(samples)).split(sizes))
+    return train, valid, test
+
+
+def _fingerprint(files: list[Path], config: Config) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    # Where the files lie does not matter, what is read from them does.
+    shaping = {parameter.name: config[parameter.name] for parameter in DATA if parameter.name != "data_path"}
+    shaping["split"] = {key: config["eval_args"][key] for key in ("split", "order", "group_by")}
+    digest.update(json.dumps(shaping, sort_keys=True, default=str).encode())
+    return digest.hexdigest()

@@ -1,0 +1,106 @@
+"""Divide samples into train, valid and test.
+
+Samples come in order of time. Users are taken in order of their first sample, each user's samples stay in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from model.data.sequences import Samples
+from model.errors import ConfigError
+
+Split = tuple[Samples, Samples, Samples]
+
+
+def split_samples(samples: Samples, eval_args: Mapping[str, Any]) -> Split:
+    """Split as ``eval_args["split"]`` says: LS (leave one out), RS (ratio) or TS (ratio of time).
+
+    Raises:
+        ConfigError: the split is none of these, or its argument is malformed.
+    """
+    split = eval_args["split"]
+    if not isinstance(split, Mapping) or len(split) != 1:
+        raise ConfigError(
+            f"eval_args split = {split!r}: write one of {{LS: valid_and_test}}, {{RS: [8, 1, 1]}}."
+        )
+    kind, argument = next(iter(split.items()))
+    groups = _groups(samples, eval_args["group_by"])
+    match kind:
+        case "LS":
+            parts = [_leave_one_out(len(group), argument) for group in groups]
+        case "RS":
+            ratios = _ratios(argument)
+            parts = [_by_ratio(len(group), ratios) for group in groups]
+        case "TS":
+            parts = _by_time(samples, groups, _ratios(argument))
+        case _:
+            raise ConfigError(f"eval_args split = {split!r}: use LS, RS or TS.")
+    rows: list[list[np.ndarray]] = [[], [], []]
+    for group, sizes in zip(groups, parts, strict=True):
+        cuts = np.cumsum(sizes)[:-1]
+        for part, chosen in zip(rows, np.split(group, cuts), strict=True):
+            part.append(chosen)
+    chosen_rows = [torch.from_numpy(np.concatenate(part) if part else np.zeros(0, np.int64)) for part in rows]
+    train, valid, test = (samples.select(part) for part in chosen_rows)
+    return train, valid, test
+
+
+def _groups(samples: Samples, group_by: str | None) -> list[np.ndarray]:
+    if group_by in (None, "none"):
+        return [np.arange(len(samples))]
+    users = samples.user.numpy()
+    _, first, inverse = np.unique(users, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))[inverse]  # users by first appearance
+    rows = np.argsort(rank, kind="stable")
+    return np.split(rows, np.flatnonzero(np.diff(rank[rows])) + 1) if len(rows) else []
+
+
+def _leave_one_out(number: int, argument: str) -> list[int]:
+    match argument:
+        case "valid_and_test":
+            # Two samples: the later one is for the test, and none is left for validation.
+            test, valid = int(number >= 2), int(number >= 3)
+        case "valid_only":
+            test, valid = 0, int(number >= 2)
+        case "test_only":
+            test, valid = int(number >= 2), 0
+        case _:
+            raise ConfigError(
+                f"eval_args split LS = {argument!r}: use valid_and_test, valid_only or test_only."
+            )
+    return [number - valid - test, valid, test]
+
+
+def _ratios(argument: Any) -> list[float]:
+    numbers = isinstance(argument, Sequence) and len(argument) == 3
+    if not numbers or any(not isinstance(r, int | float) or r < 0 for r in argument) or sum(argument) <= 0:
+        raise ConfigError(f"eval_args split = {argument!r}: needs three shares, e.g. [0.8, 0.1, 0.1].")
+    return [ratio / sum(argument) for ratio in argument]
+
+
+def _by_ratio(number: int, ratios: Sequence[float]) -> list[int]:
+    sizes = [int(ratio * number) for ratio in ratios]
+    sizes[0] = number - sum(sizes[1:])
+    for part in reversed(range(1, len(ratios))):
+        if sizes[0] <= 1:
+            break
+        if 0 < ratios[part] * number < 1:
+            sizes[part] += 1
+            sizes[0] -= 1
+    return sizes
+
+
+def _by_time(samples: Samples, groups: list[np.ndarray], ratios: Sequence[float]) -> list[list[int]]:
+    times = samples.time.numpy()
+    boundary = np.percentile(times, 100 * (1 - ratios[2]))
+    parts = []
+    for group in groups:
+        early = int((times[group] <= boundary).sum())
+        train = int(early * ratios[0] / (1 - ratios[2])) if ratios[2] < 1 else 0
+        parts.append([train, early - train, len(group) - early])
+    return parts

@@ -1,0 +1,135 @@
+"""The configuration keys that every model shares, with RecBole's names and defaults.
+
+Keys that shape the data set carry no stage: the data's fingerprint stands for them in a stage's identity.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model.parameters import ANY_STAGE, Parameter
+
+_TRAINING = frozenset({ANY_STAGE})
+
+ENVIRONMENT = (
+    Parameter("seed", "int", 2020, "Seed of initialisation, data order and all noise.", minimum=0),
+    Parameter("gpu_id", "any", "0", "GPU to use when there is one; '' for the CPU.", nullable=True),
+    Parameter("use_gpu", "bool", True, "Whether a GPU may be used."),
+    Parameter("reproducibility", "bool", True, "Whether only deterministic kernels are used."),
+    Parameter("state", "str", "INFO", "Level of the log."),
+    Parameter("show_progress", "bool", True, "Whether the Python API draws progress bars."),
+    Parameter("checkpoint_dir", "str", "saved", "Folder of the Python API's checkpoints."),
+    Parameter("loss_decimal_place", "int", 4, "Decimals of losses in logs.", minimum=0),
+)
+
+DATA = (
+    Parameter("data_path", "str", "dataset/", "Folder that holds one folder per data set."),
+    Parameter("encoding", "str", None, "Encoding of the atomic files; UTF-8 unless set.", nullable=True),
+    Parameter("field_separator", "str", "\t", "What separates columns."),
+    Parameter("seq_separator", "str", " ", "What separates the values of a sequence column."),
+    Parameter("USER_ID_FIELD", "str", "user_id", "Column of user ids."),
+    Parameter("ITEM_ID_FIELD", "str", "item_id", "Column of item ids."),
+    Parameter("RATING_FIELD", "str", "rating", "Column of ratings."),
+    Parameter("TIME_FIELD", "str", "timestamp", "Column that orders a user's interactions."),
+    Parameter("LABEL_FIELD", "str", "label", "Column of labels."),
+    Parameter("NEG_PREFIX", "str", "neg_", "Prefix of sampled fields (accepted, not needed here)."),
+    Parameter("LIST_SUFFIX", "str", "_list", "Suffix of history columns in benchmark files."),
+    Parameter("ITEM_LIST_LENGTH_FIELD", "str", "item_length", "Name of the history length."),
+    Parameter("MAX_ITEM_LIST_LENGTH", "int", 50, "Longest history; older events are cut off.", minimum=1),
+    Parameter("seq_len", "dict", None, "Longest value of sequence columns, by column.", nullable=True),
+    Parameter("load_col", "dict", {"inter": ["user_id", "item_id"]}, "Columns to load.", nullable=True),
+    Parameter("unload_col", "dict", None, "Columns not to load, by file.", nullable=True),
+    Parameter("unused_col", "dict", None, "Columns dropped once filtering is done.", nullable=True),
+    Parameter(
+        "rm_dup_inter", "any", None, "Duplicates: keep 'first', 'last', or False: none.", nullable=True
+    ),
+    Parameter("val_interval", "dict", None, "Values to keep, by column: '[3,inf)' or a list.", nullable=True),
+    Parameter("filter_inter_by_user_or_item", "bool", True, "Drop interactions of unlisted users or items."),
+    Parameter("user_inter_num_interval", "any", "[0,inf)", "Interactions a user must have.", nullable=True),
+    Parameter("item_inter_num_interval", "any", "[0,inf)", "Interactions an item must have.", nullable=True),
+    Parameter("alias_of_user_id", "list", None, "Columns that hold user ids too.", nullable=True),
+    Parameter("alias_of_item_id", "list", None, "Columns that hold item ids too.", nullable=True),
+    Parameter("normalize_field", "list", None, "Columns scaled to [0, 1].", nullable=True),
+    Parameter(
+        "normalize_all", "bool", None, "Whether all float columns are scaled to [0, 1].", nullable=True
+    ),
+    Parameter(
+        "benchmark_filename", "list", None, "Suffixes of ready train, valid, test files.", nullable=True
+    ),
+)
+
+TRAINING = (
+    Parameter("epochs", "int", 300, "Most epochs of the stage that validates.", minimum=1),
+    Parameter("train_batch_size", "int", 2048, "Samples per optimizer step.", minimum=1, stages=_TRAINING),
+    Parameter(
+        "learner",
+        "str",
+        "adam",
+        "Optimizer.",
+        choices=("adam", "adamw", "sgd", "adagrad", "rmsprop"),
+        stages=_TRAINING,
+    ),
+    Parameter("learning_rate", "float", 0.001, "Learning rate.", minimum=0.0, stages=_TRAINING),
+    Parameter("weight_decay", "float", 0.0, "Weight decay of the optimizer.", minimum=0.0, stages=_TRAINING),
+    Parameter(
+        "clip_grad_norm",
+        "dict",
+        None,
+        "Arguments of torch's clip_grad_norm_, e.g. {max_norm: 1.0}.",
+        nullable=True,
+        stages=_TRAINING,
+    ),
+    Parameter("enable_amp", "bool", False, "Whether products run in bfloat16.", stages=_TRAINING),
+    Parameter("shuffle", "bool", True, "Whether each epoch has its own order.", stages=_TRAINING),
+    Parameter(
+        "train_neg_sample_args",
+        "dict",
+        {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False, "candidate_num": 0},
+        "Negative sampling of losses that need negatives; ignored with CE.",
+        nullable=True,
+    ),
+    Parameter("eval_step", "int", 1, "Epochs between validations."),
+    Parameter("stopping_step", "int", 10, "Validations without improvement before training ends.", minimum=0),
+)
+
+SEQUENTIAL_EVAL_ARGS: dict[str, Any] = {
+    "split": {"LS": "valid_and_test"},
+    "order": "TO",
+    "group_by": "user",
+    "mode": {"valid": "full", "test": "full"},
+}
+
+EVALUATION = (
+    Parameter("eval_args", "dict", SEQUENTIAL_EVAL_ARGS, "Split, order, grouping and candidates."),
+    Parameter("repeatable", "bool", True, "Whether items may be recommended again.", choices=(True,)),
+    Parameter("metrics", "list", ["Recall", "MRR", "NDCG", "Hit", "Precision"], "Metrics to report."),
+    Parameter("topk", "list", [10], "Lengths of the ranked lists."),
+    Parameter("valid_metric", "str", "MRR@10", "Metric that decides: early stopping, best epoch, objective."),
+    Parameter("valid_metric_bigger", "bool", True, "Follows from valid_metric; a value set here is ignored."),
+    Parameter("eval_batch_size", "int", 4096, "Samples per evaluation batch.", minimum=1),
+    Parameter("metric_decimal_place", "int", 4, "Decimals that metrics are rounded to.", minimum=0),
+    Parameter("tail_ratio", "float", None, "What counts as tail in TailPercentage.", nullable=True),
+)
+
+COMMON: tuple[Parameter, ...] = ENVIRONMENT + DATA + TRAINING + EVALUATION
+
+# RecBole keys that are accepted and have no effect here, so that its configuration files load without noise.
+ACCEPTED = frozenset(
+    "model dataset config_files params_file output_file display_file tool worker save_dataset dataset_save_path "
+    "save_dataloaders dataloaders_save_path log_wandb wandb_project tensorboard enable_scaler transform "
+    "numerical_features discretization threshold preload_weight additional_feat_suffix neg_sampling "
+    "training_neg_sample_num nproc group_offset world_size local_rank ip port".split()
+)
+
+# What RecBole's packaged files set for a data set by name.
+BY_DATASET: dict[str, dict[str, Any]] = {
+    "ml-100k": {
+        "load_col": {
+            "inter": ["user_id", "item_id", "rating", "timestamp"],
+            "item": ["item_id", "release_year", "class"],
+        },
+        "normalize_all": True,
+    }
+}
+
+SMALLER_IS_BETTER = frozenset({"averagepopularity", "giniindex", "mae", "rmse", "logloss"})

@@ -1,0 +1,84 @@
+"""S3Rec's hyperparameters, with the documented defaults.
+
+RecBole's shipped configuration differs from its documentation in three of them (aap_weight 0.2, mip_weight 1.0,
+save_step 50); see docs/configuration.md.
+"""
+
+from __future__ import annotations
+
+from model.parameters import Parameter
+
+_BOTH = frozenset({"pretrain", "finetune"})
+_PRETRAIN = frozenset({"pretrain"})
+_FINETUNE = frozenset({"finetune"})
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("hidden_size", "int", 64, "Width of embeddings and layers.", minimum=1, stages=_BOTH),
+    Parameter("inner_size", "int", 256, "Width inside the feed-forward layers.", minimum=1, stages=_BOTH),
+    Parameter("n_layers", "int", 2, "Transformer layers.", minimum=1, stages=_BOTH),
+    Parameter("n_heads", "int", 2, "Attention heads; divides hidden_size.", minimum=1, stages=_BOTH),
+    Parameter(
+        "hidden_dropout_prob",
+        "float",
+        0.5,
+        "Dropout of embeddings and of layer outputs.",
+        minimum=0.0,
+        maximum=0.99,
+        stages=_BOTH,
+    ),
+    Parameter(
+        "attn_dropout_prob",
+        "float",
+        0.5,
+        "Dropout of attention weights.",
+        minimum=0.0,
+        maximum=0.99,
+        stages=_BOTH,
+    ),
+    Parameter(
+        "hidden_act",
+        "str",
+        "gelu",
+        "Activation of the feed-forward layers.",
+        choices=("gelu", "relu", "swish", "tanh", "sigmoid"),
+        stages=_BOTH,
+    ),
+    Parameter(
+        "layer_norm_eps", "float", 1e-12, "Added to variances in layer norms.", minimum=0.0, stages=_BOTH
+    ),
+    Parameter(
+        "initializer_range",
+        "float",
+        0.02,
+        "Standard deviation of initial weights.",
+        minimum=0.0,
+        stages=_BOTH,
+    ),
+    Parameter(
+        "mask_ratio",
+        "float",
+        0.2,
+        "Share of items that pretraining masks.",
+        minimum=0.0,
+        maximum=1.0,
+        stages=_PRETRAIN,
+    ),
+    Parameter("aap_weight", "float", 1.0, "Weight of associated attribute prediction.", stages=_PRETRAIN),
+    Parameter("mip_weight", "float", 0.2, "Weight of masked item prediction.", stages=_PRETRAIN),
+    Parameter("map_weight", "float", 1.0, "Weight of masked attribute prediction.", stages=_PRETRAIN),
+    Parameter("sp_weight", "float", 0.5, "Weight of segment prediction.", stages=_PRETRAIN),
+    Parameter(
+        "train_stage",
+        "str",
+        "pretrain",
+        "What a single call of the Python API runs; studies run both stages.",
+        choices=("pretrain", "finetune"),
+    ),
+    Parameter("item_attribute", "str", "class", "Item column that pretraining predicts.", stages=_BOTH),
+    Parameter("pretrain_epochs", "int", 500, "Epochs of pretraining.", minimum=1),
+    Parameter("save_step", "int", 10, "Pretraining epochs between checkpoints.", minimum=1),
+    Parameter(
+        "pre_model_path", "str", "", "Pretrained checkpoint that finetuning of the Python API starts from."
+    ),
+    Parameter("loss_type", "str", "CE", "Loss of finetuning.", choices=("CE", "BPR"), stages=_FINETUNE),
+)
