@@ -1,0 +1,31 @@
+"""What people look at, without a web server: reports, importances and figures."""
+
+from __future__ import annotations
+
+from tuner.insight.importance import Importances, importances
+from tuner.insight.reports import get_study, get_trial, list_studies, list_trials
+from tuner.insight.summaries import (
+    EpochCounts,
+    Page,
+    Progress,
+    StudySummary,
+    TrialDetail,
+    TrialError,
+    TrialSummary,
+)
+
+__all__ = [
+    "EpochCounts",
+    "Importances",
+    "Page",
+    "Progress",
+    "StudySummary",
+    "TrialDetail",
+    "TrialError",
+    "TrialSummary",
+    "get_study",
+    "get_trial",
+    "importances",
+    "list_studies",
+    "list_trials",
+]

@@ -1,0 +1,300 @@
+"""Plotly figures of studies and trials, each bounded in points whatever the study's size.
+
+A figure is one function ``(database, study name, theme) -> Figure`` and one registration in :data:`FIGURES`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from tuner.insight import series
+from tuner.insight.importance import importances
+from tuner.insight.summaries import TrialDetail
+from tuner.insight.theme import THEMES, Theme
+from tuner.store import Database
+
+# More panels than this are too small to read.
+_MOST_PANELS = 12
+
+
+def optimization_history(database: Database, name: str | int, theme: str = "light") -> go.Figure:
+    """The value of every finished trial, the best so far, and the popularity ranking as a line."""
+    look, data = THEMES[theme], series.history(database, name)
+    figure = _figure(look, "trial", data.metric, name)
+    if not len(data.numbers):
+        return _note(figure, look, "No finished trial yet")
+    done = ~data.pruned
+    hover = f"trial %{{x}}<br>{data.metric} %{{y:.4f}}<extra></extra>"
+    markers = {"size": 7, "color": look.faint, "line": {"width": 0}}
+    figure.add_scatter(
+        x=data.numbers[done],
+        y=data.values[done],
+        mode="markers",
+        name="trial",
+        marker=markers,
+        hovertemplate=hover,
+    )
+    if data.pruned.any():
+        figure.add_scatter(
+            x=data.numbers[data.pruned],
+            y=data.values[data.pruned],
+            mode="markers",
+            name="pruned",
+            marker=markers | {"symbol": "x-thin-open", "line": {"width": 1.5, "color": look.faint}},
+            hovertemplate=hover,
+        )
+    figure.add_scatter(
+        x=data.numbers,
+        y=data.best,
+        mode="lines+markers" if len(data.numbers) == 1 else "lines",
+        name="best so far",
+        line={"shape": "hv", "width": 2, "color": look.accent},
+        hovertemplate=f"best {data.metric} %{{y:.4f}}<extra></extra>",
+    )
+    if data.baseline is not None:
+        _level(figure, look, data.baseline, "popularity")
+    figure.update_xaxes(tickformat="d", **_whole_numbers(data.numbers))
+    return figure
+
+
+def parameter_importance(database: Database, name: str | int, theme: str = "light") -> go.Figure:
+    """Share of each parameter in the objective's variation, or why it can't be told yet."""
+    look, found = THEMES[theme], importances(database, name)
+    figure = _figure(look, None, None, name)
+    if found.reason is not None:
+        return _note(figure, look, f"Not yet: {found.reason}")
+    shown = found.values[:_MOST_PANELS][::-1]
+    figure.add_bar(
+        x=[share for _, share in shown],
+        y=[parameter for parameter, _ in shown],
+        orientation="h",
+        marker={"color": look.accent, "cornerradius": 3},
+        width=0.55,
+        text=[f"{share:.0%}" for _, share in shown],
+        textposition="outside",
+        textfont={"color": look.muted, "size": 11},
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+    )
+    figure.update_xaxes(tickformat=".0%", range=[0, min(1.0, max(s for _, s in shown)) * 1.15], showgrid=True)
+    figure.update_yaxes(showgrid=False, tickfont={"color": look.text})
+    return figure
+
+
+def learning_curves(database: Database, name: str | int, theme: str = "light") -> go.Figure:
+    """Valid score after each finetuning epoch: the best trial, the running ones, and others behind them."""
+    look = THEMES[theme]
+    metric, curves = series.valid_curves(database, name)
+    figure = _figure(look, "finetuning epoch", f"valid {metric}", name)
+    return _curves(figure, look, curves, "No finetuning epoch has ended yet")
+
+
+def pretraining_curves(database: Database, name: str | int, theme: str = "light") -> go.Figure:
+    """Loss after each pretraining epoch; trials that share a pretraining share a curve."""
+    look = THEMES[theme]
+    figure = _figure(look, "pretraining epoch", "loss", name)
+    return _curves(figure, look, series.shared_curves(database, name), "No pretraining epoch has ended yet")
+
+
+def parallel_coordinates(database: Database, name: str | int, theme: str = "light") -> go.Figure:
+    """One line a trial through its parameters and its value."""
+    look, data = THEMES[theme], series.sample(database, name)
+    figure = _figure(look, None, None, name)
+    if len(data.values) < 2:
+        return _note(figure, look, "Needs two finished trials")
+    names = list(data.params[0])[:_MOST_PANELS]
+    columns = [_axis(parameter, [params.get(parameter) for params in data.params]) for parameter in names]
+    columns.append({"label": data.metric, "values": list(data.values)})
+    figure.add_parcoords(
+        dimensions=columns,
+        line={
+            "color": list(data.values),
+            "colorscale": [[0, look.faint], [1, look.accent]],
+            "reversescale": data.direction == "minimize",
+        },
+        labelfont={"color": look.text, "size": 12},
+        tickfont={"color": look.muted, "size": 10},
+        rangefont={"color": "rgba(0,0,0,0)"},
+    )
+    figure.update_layout(margin={"l": 48, "r": 40, "t": 44, "b": 20})
+    return figure
+
+
+def parameter_slices(database: Database, name: str | int, theme: str = "light") -> go.Figure:
+    """The value against each parameter, one panel a parameter."""
+    look, data = THEMES[theme], series.sample(database, name)
+    names = list(data.params[0])[:_MOST_PANELS] if data.params else []
+    if not names:
+        return _note(_figure(look, None, None, name), look, "No finished trial yet")
+    columns = min(4, len(names))
+    figure = make_subplots(
+        rows=math.ceil(len(names) / columns), cols=columns, shared_yaxes=True, horizontal_spacing=0.03
+    )
+    figure.update_layout(template=look.template, uirevision=str(name), showlegend=False)
+    for place, parameter in enumerate(names):
+        values = [params.get(parameter) for params in data.params]
+        text = not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        figure.add_scatter(
+            x=[str(value) for value in values] if text else values,
+            y=data.values,
+            mode="markers",
+            marker={"size": 7, "color": look.accent, "opacity": 0.55},
+            customdata=data.numbers,
+            hovertemplate=f"trial %{{customdata}}<br>{parameter} %{{x}}<br>"
+            f"{data.metric} %{{y:.4f}}<extra></extra>",
+            row=place // columns + 1,
+            col=place % columns + 1,
+        )
+        axis = {"title": {"text": parameter}, "nticks": 5} | (
+            {"type": "category"} if text else _scale(values)
+        )
+        figure.update_xaxes(axis, row=place // columns + 1, col=place % columns + 1)
+    figure.update_yaxes(title={"text": data.metric}, col=1)
+    return figure
+
+
+def trial_loss(trial: TrialDetail, stage: str, theme: str = "light") -> go.Figure:
+    """Loss of one trial after each epoch of ``stage``."""
+    look = THEMES[theme]
+    points = [(p.epoch, p.loss) for p in trial.curves if p.stage == stage and p.loss is not None]
+    curve = series.Curve("loss", "best", tuple(e for e, _ in points), tuple(v for _, v in points))
+    figure = _figure(look, f"{stage} epoch", "loss", f"{trial.number}-{stage}")
+    _curves(figure, look, [curve] if points else [], f"No {stage} epoch has ended yet")
+    return figure.update_layout(showlegend=False)
+
+
+def trial_scores(trial: TrialDetail, theme: str = "light", prefix: str | None = None) -> go.Figure:
+    """Valid metrics of one trial after each epoch; ``prefix`` keeps those of one kind ("ndcg")."""
+    look = THEMES[theme]
+    points = [point for point in trial.curves if point.valid_result]
+    names = list(points[0].valid_result or {}) if points else []
+    figure = _figure(look, "finetune epoch", "valid", f"{trial.number}-scores")
+    for metric in [name for name in names if prefix is None or name.startswith(prefix)][:_MOST_PANELS]:
+        figure.add_scatter(
+            x=[point.epoch for point in points],
+            y=[(point.valid_result or {}).get(metric) for point in points],
+            mode="lines+markers" if len(points) < 40 else "lines",
+            marker={"size": 5},
+            line={"width": 1.75},
+            name=metric,
+            hovertemplate=f"{metric} %{{y:.4f}}<br>epoch %{{x}}<extra></extra>",
+        )
+    if not points:
+        return _note(figure, look, "No epoch was evaluated yet")
+    if trial.best_epoch is not None:
+        figure.add_vline(x=trial.best_epoch, line={"dash": "dot", "width": 1, "color": look.muted})
+    figure.update_xaxes(tickformat="d", **_whole_numbers([point.epoch for point in points]))
+    return figure
+
+
+Figure = Callable[[Database, str | int, str], go.Figure]
+
+FIGURES: dict[str, Figure] = {
+    "optimization_history": optimization_history,
+    "parameter_importance": parameter_importance,
+    "learning_curves": learning_curves,
+    "pretraining_curves": pretraining_curves,
+    "parallel_coordinates": parallel_coordinates,
+    "parameter_slices": parameter_slices,
+}
+
+
+def _figure(look: Theme, x_title: str | None, y_title: str | None, revision: str | int) -> go.Figure:
+    figure = go.Figure()
+    # A constant uirevision keeps zoom and hidden lines when the data is exchanged.
+    figure.update_layout(template=look.template, uirevision=str(revision))
+    figure.update_xaxes(title={"text": x_title})
+    figure.update_yaxes(title={"text": y_title})
+    return figure
+
+
+def _note(figure: go.Figure, look: Theme, text: str) -> go.Figure:
+    """An empty figure that says why it is empty."""
+    figure.update_xaxes(visible=False).update_yaxes(visible=False)
+    figure.add_annotation(
+        text=text,
+        x=0.5,
+        y=0.5,
+        xref="paper",
+        yref="paper",
+        showarrow=False,
+        font={"color": look.muted, "size": 13},
+    )
+    return figure
+
+
+def _curves(figure: go.Figure, look: Theme, curves: Sequence[series.Curve], empty: str) -> go.Figure:
+    if not curves:
+        return _note(figure, look, empty)
+    colors = {"best": look.accent, "running": look.running, "other": look.faint}
+    for curve in curves:
+        figure.add_scatter(
+            x=curve.epochs,
+            y=curve.values,
+            mode="lines+markers" if len(curve.epochs) < 3 else "lines",
+            name=f"{curve.label} (best)" if curve.role == "best" and len(curves) > 1 else curve.label,
+            line={"width": 1.25 if curve.role == "other" else 2.25, "color": colors[curve.role]},
+            showlegend=curve.role != "other" and len(curves) > 1,
+            hovertemplate=f"{curve.label}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+        )
+    figure.update_xaxes(tickformat="d", **_whole_numbers([e for curve in curves for e in curve.epochs]))
+    return figure
+
+
+def _level(figure: go.Figure, look: Theme, value: float, label: str) -> None:
+    figure.add_hline(
+        y=value,
+        line={"dash": "dash", "width": 1.25, "color": look.baseline},
+        annotation={
+            "text": f"{label} {value:.4f}",
+            "font": {"size": 11, "color": look.baseline},
+            "xanchor": "right",
+            "x": 1,
+            "xref": "paper",
+            "yanchor": "bottom",
+        },
+    )
+
+
+def _whole_numbers(values: Any) -> dict[str, Any]:
+    """Ticks at whole numbers, and room around a single one."""
+    low, high = int(min(values)), int(max(values))
+    if high - low >= 8:
+        return {}
+    return {"dtick": 1, "range": [low - 0.5, high + 0.5]}
+
+
+def _scale(values: Sequence[Any]) -> dict[str, Any]:
+    positive = [value for value in values if value > 0]
+    if len(positive) == len(values) and max(positive) / min(positive) > 50:
+        return {"type": "log", "dtick": 1}
+    return {}
+
+
+def _axis(parameter: str, values: list[Any]) -> dict[str, Any]:
+    """A dimension of parallel coordinates: numbers on a scale (its logarithm if wide), others as levels."""
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if numeric and _scale(values):
+        logs = [math.log10(value) for value in values]
+        ticks = range(math.floor(min(logs)), math.ceil(max(logs)) + 1)
+        return {
+            "label": parameter,
+            "values": logs,
+            "tickvals": list(ticks),
+            "ticktext": [f"1e{tick}" for tick in ticks],
+        }
+    if numeric:
+        levels = sorted(set(values))
+        return {"label": parameter, "values": values} | ({"tickvals": levels} if len(levels) <= 6 else {})
+    texts = sorted({str(value) for value in values})
+    return {
+        "label": parameter,
+        "values": [texts.index(str(value)) for value in values],
+        "tickvals": list(range(len(texts))),
+        "ticktext": texts,
+    }

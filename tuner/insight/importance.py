@@ -1,0 +1,78 @@
+"""How much each parameter matters for the objective, by Optuna's evaluators."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import optuna
+from optuna.importance import (
+    BaseImportanceEvaluator,
+    FanovaImportanceEvaluator,
+    MeanDecreaseImpurityImportanceEvaluator,
+    PedAnovaImportanceEvaluator,
+    get_param_importances,
+)
+from optuna.trial import TrialState
+
+from tuner.store import Database
+from tuner.store import repository as rows
+
+# With fewer finished trials every ranking is noise.
+MINIMUM_TRIALS = 4
+
+EVALUATORS: dict[str, Callable[[], BaseImportanceEvaluator]] = {
+    "ped_anova": PedAnovaImportanceEvaluator,
+    "fanova": lambda: FanovaImportanceEvaluator(seed=0),
+    "mean_decrease_impurity": lambda: MeanDecreaseImpurityImportanceEvaluator(seed=0),
+}
+
+
+@dataclass(frozen=True)
+class Importances:
+    """Parameters with their share of the influence, largest first, or the reason why there are none.
+
+    Attributes:
+        evaluator: name of the evaluator.
+        trials: number of finished trials that were looked at.
+        values: (parameter, share), the shares adding up to 1; empty when ``reason`` is given.
+    """
+
+    evaluator: str
+    trials: int
+    values: tuple[tuple[str, float], ...]
+    reason: str | None = None
+
+
+def importances(database: Database, name: str | int, evaluator: str = "ped_anova") -> Importances:
+    """The importance of a study's parameters.
+
+    Raises:
+        StudyNotFound: there is no such study.
+        ValueError: there is no such evaluator.
+    """
+    if evaluator not in EVALUATORS:
+        raise ValueError(f"There is no evaluator {evaluator!r}. Evaluators: {', '.join(EVALUATORS)}.")
+    with database.session() as session:
+        study = rows.find_study(session, name)
+    loaded = optuna.load_study(
+        study_name=database.storage.get_study_name_from_id(study.optuna_id), storage=database.storage
+    )
+    finished = loaded.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if reason := _too_little(finished):
+        return Importances(evaluator, len(finished), (), reason)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        shares = get_param_importances(loaded, evaluator=EVALUATORS[evaluator]())
+    return Importances(evaluator, len(finished), tuple(shares.items()))
+
+
+def _too_little(finished: list[optuna.trial.FrozenTrial]) -> str | None:
+    if len(finished) < MINIMUM_TRIALS:
+        return f"{len(finished)} of at least {MINIMUM_TRIALS} finished trials"
+    if len({trial.value for trial in finished}) == 1:
+        return "all finished trials have the same value"
+    if len(finished[0].params) == 1:
+        return "only one parameter is searched"
+    return None

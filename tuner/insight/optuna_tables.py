@@ -1,0 +1,62 @@
+"""Optuna's tables as far as reports read them, never written here.
+
+Optuna's storage API loads whole trials, all of a study at once; a page of a list needs a few columns of a few
+rows. States are taken from our slots: Optuna's column has a type of its own on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from optuna.distributions import json_to_distribution
+from sqlalchemy import Double, Integer, Text, column, select, table
+from sqlalchemy.orm import Session
+
+# Rows are asked for by id in portions, because databases limit the parameters of a statement.
+_PORTION = 500
+
+trials = table("trials", column("trial_id", Integer), column("number", Integer), column("study_id", Integer))
+trial_values = table(
+    "trial_values", column("trial_id", Integer), column("objective", Integer), column("value", Double)
+)
+_params = table(
+    "trial_params",
+    column("trial_id", Integer),
+    column("param_name", Text),
+    column("param_value", Double),
+    column("distribution_json", Text),
+)
+_attributes = table(
+    "trial_user_attributes", column("trial_id", Integer), column("key", Text), column("value_json", Text)
+)
+
+
+def params_of(session: Session, trial_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Parameters by trial id, in Optuna's external representation."""
+    found: dict[int, dict[str, Any]] = {}
+    for ids in _portions(trial_ids):
+        for row in session.execute(select(_params).where(_params.c.trial_id.in_(ids))):
+            distribution = json_to_distribution(row.distribution_json)
+            value = distribution.to_external_repr(row.param_value)
+            found.setdefault(row.trial_id, {})[row.param_name] = value
+    return found
+
+
+def attributes_of(
+    session: Session, trial_ids: Iterable[int], keys: tuple[str, ...]
+) -> dict[int, dict[str, Any]]:
+    """User attributes of the given names, by trial id."""
+    found: dict[int, dict[str, Any]] = {}
+    for ids in _portions(trial_ids):
+        query = select(_attributes).where(_attributes.c.trial_id.in_(ids), _attributes.c.key.in_(keys))
+        for row in session.execute(query):
+            found.setdefault(row.trial_id, {})[row.key] = json.loads(row.value_json)
+    return found
+
+
+def _portions(ids: Iterable[int]) -> Iterable[list[int]]:
+    wanted = list(ids)
+    for start in range(0, len(wanted), _PORTION):
+        yield wanted[start : start + _PORTION]

@@ -1,0 +1,284 @@
+"""Studies and trials as people look at them: paged, bounded, one consistent snapshot each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, and_, func, select
+from sqlalchemy.orm import Session
+
+from tuner.errors import SpaceError, TrialNotFound
+from tuner.insight import optuna_tables as optuna
+from tuner.insight.summaries import (
+    EpochCounts,
+    Page,
+    Progress,
+    StudySummary,
+    TrialDetail,
+    TrialError,
+    TrialSummary,
+)
+from tuner.space import SearchSpace
+from tuner.store import Database, StudyState, TrialState, tables
+from tuner.store import repository as rows
+from tuner.store.tables import Slot, Study, Worker, utc_now
+
+# Attributes that the engine stores with a trial.
+VALID_RESULT, TEST_RESULT, BEST_EPOCH = "valid_result", "test_result", "best_epoch"
+
+TRIAL_ORDERS = ("number", "value", "started_at", "ended_at", "state")
+
+
+def list_studies(
+    database: Database, *, state: str | None = None, limit: int = 50, offset: int = 0
+) -> Page[StudySummary]:
+    """Studies, newest first; ``state`` keeps those in one state."""
+    query = select(Study)
+    if state is not None:
+        query = query.where(Study.state == StudyState(state))
+    with database.session() as session:
+        total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+        found = session.scalars(query.order_by(Study.id.desc()).limit(limit).offset(offset)).all()
+        items = tuple(_study(database, session, study) for study in found)
+    return Page(items, total, limit, offset)
+
+
+def get_study(database: Database, name: str | int) -> StudySummary:
+    """One study by name or id.
+
+    Raises:
+        StudyNotFound: there is none.
+    """
+    with database.session() as session:
+        return _study(database, session, rows.find_study(session, name))
+
+
+def list_trials(
+    database: Database,
+    name: str | int,
+    *,
+    state: str | None = None,
+    order: str = "number",
+    limit: int = 100,
+    offset: int = 0,
+) -> Page[TrialSummary]:
+    """Trials of a study.
+
+    Args:
+        state: keep those in one state.
+        order: one of ``TRIAL_ORDERS``, with ``-`` in front for descending. Trials that lack it come last;
+            those that have not started have no number.
+
+    Raises:
+        StudyNotFound: there is no such study.
+        ValueError: no such order or state.
+    """
+    with database.session() as session:
+        study = rows.find_study(session, name)
+        query = _trials(study)
+        if state is not None:
+            query = query.where(Slot.state == TrialState(state))
+        total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+        found = session.execute(_ordered(query, order).limit(limit).offset(offset)).all()
+        return Page(tuple(_summaries(session, study, found)), total, limit, offset)
+
+
+def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:
+    """One trial with its curves.
+
+    Raises:
+        StudyNotFound: there is no such study.
+        TrialNotFound: the study has no trial of that number.
+    """
+    with database.session() as session:
+        study = rows.find_study(session, name)
+        found = session.execute(_trials(study).where(Slot.optuna_number == number)).all()
+        if not found:
+            raise TrialNotFound(f"{study.name} has no trial {number}.")
+        (summary,) = _summaries(session, study, found)
+        slot: Slot = found[0].Slot
+        known = {field.name: getattr(summary, field.name) for field in fields(summary)}
+        epochs = EpochCounts(slot.epochs_asked, slot.epochs_run, slot.epochs_reused)
+        return TrialDetail(**known, curves=tuple(rows.curves(session, slot)), epochs=epochs)
+
+
+# Studies
+
+
+def _study(database: Database, session: Session, study: Study) -> StudySummary:
+    counts = rows.count_slots(session, study.id)
+    asked, run, reused = session.execute(
+        select(
+            func.coalesce(func.sum(Slot.epochs_asked), 0),
+            func.coalesce(func.sum(Slot.epochs_run), 0),
+            func.coalesce(func.sum(Slot.epochs_reused), 0),
+        ).where(Slot.study_id == study.id)
+    ).one()
+    alive = session.scalar(
+        select(func.count()).where(Worker.lease_expires > database.now(session), Worker.ended_at.is_(None))
+    )
+    best = _best(session, study)
+    return StudySummary(
+        id=study.id,
+        name=study.name,
+        model=study.specification["model"],
+        dataset=study.specification["dataset"],
+        state=str(study.state),
+        reason=study.reason,
+        metric=study.metric,
+        direction=study.direction,
+        sampler=study.sampler["name"],
+        trials_total=study.max_trials,
+        counts={str(state): count for state, count in sorted(counts.items())},
+        best_value=best.value if best else None,
+        best_trial=best.number if best else None,
+        best_params=best.params if best else None,
+        best_valid_result=best.valid_result if best else None,
+        best_test_result=best.test_result if best else None,
+        baseline=study.baseline,
+        created_at=study.created_at,
+        started_at=study.started_at,
+        ended_at=study.ended_at,
+        eta_seconds=_eta_seconds(session, study, counts),
+        workers_wanted=study.workers,
+        workers_alive=alive or 0,
+        epochs=EpochCounts(int(asked), int(run), int(reused)),
+    )
+
+
+def _best(session: Session, study: Study) -> TrialSummary | None:
+    value = optuna.trial_values.c.value
+    order = value.desc() if study.direction == "maximize" else value.asc()
+    query = _trials(study).where(Slot.state == TrialState.COMPLETED, value.is_not(None))
+    found = session.execute(query.order_by(order, Slot.optuna_number).limit(1)).all()
+    return next(iter(_summaries(session, study, found)), None)
+
+
+def _eta_seconds(session: Session, study: Study, counts: dict[TrialState, int]) -> float | None:
+    """Mean duration of the finished trials times what is left, shared by the trials that run at once."""
+    if study.state is not StudyState.RUNNING:
+        return None
+    ended = session.execute(
+        select(Slot.started_at, Slot.ended_at).where(
+            Slot.study_id == study.id, Slot.state.in_((TrialState.COMPLETED, TrialState.PRUNED))
+        )
+    )
+    durations = [(end - start).total_seconds() for start, end in ended.tuples() if start and end]
+    if not durations:
+        return None
+    mean = sum(durations) / len(durations)
+    running = session.scalars(
+        select(Slot.started_at).where(Slot.study_id == study.id, Slot.state == TrialState.RUNNING)
+    ).all()
+    now = utc_now()
+    left = counts.get(TrialState.WAITING, 0) * mean
+    left += sum(max(0.0, mean - (now - start).total_seconds()) for start in running if start)
+    return left / max(1, len(running))
+
+
+# Trials
+
+
+def _trials(study: Study) -> Select[Any]:
+    """Slots with what belongs to each: Optuna's trial and value, the worker, the progress."""
+    mine = and_(optuna.trials.c.study_id == study.optuna_id, optuna.trials.c.number == Slot.optuna_number)
+    value = and_(
+        optuna.trial_values.c.trial_id == optuna.trials.c.trial_id, optuna.trial_values.c.objective == 0
+    )
+    return (
+        select(
+            Slot,
+            optuna.trials.c.trial_id,
+            optuna.trial_values.c.value,
+            Worker.host,
+            Worker.pid,
+            tables.Progress,
+        )
+        .outerjoin(optuna.trials, mine)
+        .outerjoin(optuna.trial_values, value)
+        .outerjoin(Worker, Worker.id == Slot.worker_id)
+        .outerjoin(tables.Progress, tables.Progress.slot_id == Slot.id)
+        .where(Slot.study_id == study.id)
+    )
+
+
+def _ordered(query: Select[Any], order: str) -> Select[Any]:
+    name = order.removeprefix("-")
+    columns: dict[str, Any] = {
+        "number": Slot.optuna_number,
+        "value": optuna.trial_values.c.value,
+        "started_at": Slot.started_at,
+        "ended_at": Slot.ended_at,
+        "state": Slot.state,
+    }
+    if name not in columns:
+        raise ValueError(f"Trials can't be ordered by {name!r}. Orders: {', '.join(TRIAL_ORDERS)}.")
+    wanted = columns[name].desc() if order.startswith("-") else columns[name].asc()
+    return query.order_by(wanted.nulls_last(), Slot.optuna_number.asc().nulls_last(), Slot.ordinal)
+
+
+def _summaries(session: Session, study: Study, found: Sequence[Row[Any]]) -> list[TrialSummary]:
+    ids = [row.trial_id for row in found if row.trial_id is not None]
+    params = optuna.params_of(session, ids)
+    attributes = optuna.attributes_of(session, ids, (VALID_RESULT, TEST_RESULT, BEST_EPOCH))
+    space = SearchSpace.from_json(study.specification["space"])
+    now = utc_now()
+    return [
+        _summary(
+            row,
+            _values(space, params.get(row.trial_id) or row.Slot.parameters),
+            attributes.get(row.trial_id, {}),
+            now,
+        )
+        for row in found
+    ]
+
+
+def _summary(
+    row: Row[Any], params: dict[str, Any] | None, attributes: dict[str, Any], now: datetime
+) -> TrialSummary:
+    slot: Slot = row.Slot
+    end = slot.ended_at or now
+    return TrialSummary(
+        number=slot.optuna_number,
+        state=str(slot.state),
+        params=params,
+        value=row.value,
+        started_at=slot.started_at,
+        ended_at=slot.ended_at,
+        seconds=(end - slot.started_at).total_seconds() if slot.started_at else None,
+        worker=f"{row.host}:{row.pid}" if row.host else None,
+        attempt=slot.attempt,
+        error=_error(slot.error),
+        progress=_progress(row.Progress),
+        valid_result=attributes.get(VALID_RESULT),
+        test_result=attributes.get(TEST_RESULT),
+        best_epoch=attributes.get(BEST_EPOCH),
+    )
+
+
+def _values(space: SearchSpace, represented: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Values in the space's order; what others put into the Optuna study is shown as it is."""
+    if not represented:
+        return None
+    try:
+        return space.values(represented)
+    except SpaceError:
+        return represented
+
+
+def _error(error: dict[str, Any] | None) -> TrialError | None:
+    if error is None:
+        return None
+    return TrialError(error.get("type", ""), error.get("message", ""), error.get("traceback", ""))
+
+
+def _progress(row: tables.Progress | None) -> Progress | None:
+    if row is None:
+        return None
+    return Progress(
+        row.stage, row.epoch, row.epochs, row.fraction, row.loss, row.valid_score, row.note, row.updated_at
+    )

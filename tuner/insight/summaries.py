@@ -1,0 +1,146 @@
+"""What people look at, as frozen dataclasses; ``dataclasses.asdict`` turns them into JSON-able dictionaries.
+
+Times of day are UTC, durations seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from tuner.store.repository import CurvePoint
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """A part of a list: ``total`` is the length of the whole."""
+
+    items: tuple[T, ...]
+    total: int
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class EpochCounts:
+    """Pretraining epochs of a study or trial: needed, really run, and taken from what was there."""
+
+    asked: int
+    run: int
+    reused: int
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """A study at a glance.
+
+    Attributes:
+        metric, direction: the objective; "ndcg@10", "maximize".
+        trials_total: the trial budget.
+        counts: trials by state, only states that occur.
+        best_value, best_trial, best_params, ...: of the best completed trial (the earliest among equals).
+        baseline: ``{"valid": {...}, "test": {...}}`` of a popularity ranking, None until it is computed.
+        eta_seconds: rough time until the budget is used up, None when there is nothing to tell it from.
+        workers_wanted: trials at once at most, None for no limit of the study's own.
+        workers_alive: workers of the whole installation that were heard of within their lease.
+    """
+
+    id: int
+    name: str
+    model: str
+    dataset: str
+    state: str
+    reason: str | None
+    metric: str
+    direction: str
+    sampler: str
+    trials_total: int | None
+    counts: dict[str, int]
+    best_value: float | None
+    best_trial: int | None
+    best_params: dict[str, Any] | None
+    best_valid_result: dict[str, float] | None
+    best_test_result: dict[str, float] | None
+    baseline: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    eta_seconds: float | None
+    workers_wanted: int | None
+    workers_alive: int
+    epochs: EpochCounts
+
+    @property
+    def trials_done(self) -> int:
+        """Trials that ended, whichever way."""
+        return sum(count for state, count in self.counts.items() if state not in ("waiting", "running"))
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("completed", "stopped", "cancelled", "failed")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a running trial is: ``fraction`` of epoch ``epoch`` (from 1) of ``epochs`` of ``stage``.
+
+    ``note`` says what the trial waits for, if it does.
+    """
+
+    stage: str
+    epoch: int
+    epochs: int
+    fraction: float
+    loss: float | None
+    valid_score: float | None
+    note: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class TrialError:
+    """Why a trial failed."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class TrialSummary:
+    """A trial at a glance.
+
+    Attributes:
+        number: Optuna's number; None while the trial waits for its first start.
+        params: the values of the searched parameters as the configuration gets them; None while unknown.
+        value: the objective; of a pruned trial its last report.
+        seconds: from first start to end, or to now.
+        worker: ``host:pid`` of the process that runs or ran it.
+        attempt: 1 for a trial that ran undisturbed.
+    """
+
+    number: int | None
+    state: str
+    params: dict[str, Any] | None
+    value: float | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    seconds: float | None
+    worker: str | None
+    attempt: int
+    error: TrialError | None
+    progress: Progress | None
+    valid_result: dict[str, float] | None
+    test_result: dict[str, float] | None
+    best_epoch: int | None
+
+
+@dataclass(frozen=True)
+class TrialDetail(TrialSummary):
+    """A trial with its curves, the shared stage's epochs first."""
+
+    curves: tuple[CurvePoint, ...]
+    epochs: EpochCounts
