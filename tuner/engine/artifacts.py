@@ -1,8 +1,15 @@
-"""Where files are in the artifact root."""
+"""Where files are in the artifact root, and which are kept."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+
+import optuna
+
+from tuner.store import Database
+from tuner.store import repository as rows
+from tuner.store.tables import Study
 
 
 def study_folder(root: Path, study_id: int) -> Path:
@@ -23,3 +30,23 @@ def stage_folder(root: Path, key: str) -> Path:
 def stage_checkpoint(root: Path, key: str, epoch: int) -> Path:
     """The shared stage after ``epoch`` epochs."""
     return stage_folder(root, key) / f"{epoch}.pth"
+
+
+def remove_finished(database: Database, root: Path, study: Study) -> None:
+    """Delete the checkpoints of trials that have ended, except the best one's and pruned ones."""
+    folder = study_folder(root, study.id) / "trials"
+    if not folder.is_dir():
+        return
+    with database.session() as session:
+        ended = set(rows.ended_numbers(session, study.id))
+    best = _best_number(database, study)
+    for trial in folder.iterdir():
+        if trial.name.isdecimal() and int(trial.name) in ended and int(trial.name) != best:
+            shutil.rmtree(trial, ignore_errors=True)
+
+
+def _best_number(database: Database, study: Study) -> int | None:
+    try:
+        return optuna.load_study(study_name=study.optuna_name, storage=database.storage).best_trial.number
+    except ValueError:  # no trial has a value
+        return None

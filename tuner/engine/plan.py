@@ -9,14 +9,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from model.config import Config, load_config
-
 from model import registry
+from model.config import Config, load_config
 from model.data import catalog
 from model.parameters import Parameter
 from model.recommender import ModelDefinition, Stage, stage_key
 from tuner.space import SearchSpace
 from tuner.specification import StudySpecification
+
+# A shared stage keeps at most so many checkpoints on the chance that a sampler asks for them.
+_MOST_KEPT_EPOCHS = 20
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,18 @@ class Plan:
         """The stage that trials share, if the model has one and no checkpoint was given in its place."""
         first = self.definition.stages[0]
         return None if first.validates or self.given_checkpoint is not None else first
+
+    @property
+    def shared_epoch_choices(self) -> set[int]:
+        """Lengths of the shared stage that trials may ask for, when the space lists them."""
+        stage = self.shared_stage
+        if stage is None:
+            return set()
+        for parameter in self.space.parameters:
+            listed = parameter.size is not None and parameter.size <= _MOST_KEPT_EPOCHS
+            if parameter.key == stage.epochs_key and listed:
+                return {int(parameter.value(represented)) for represented in parameter.represented()}
+        return set()
 
     @property
     def own_stage(self) -> Stage:
@@ -121,10 +135,10 @@ class Plan:
         """Searched parameters that decide the group or the number of epochs of ``stage``."""
         names = []
         for parameter in self.space.parameters:
-            stages = self.schema[parameter.key].stages
+            declared = self.schema[parameter.key]
             if parameter.stage not in (None, stage.name):
                 continue
-            if not stages or stage.name in stages or parameter.key == stage.epochs_key:
+            if not declared.stages or declared.shapes(stage.name) or parameter.key == stage.epochs_key:
                 names.append(parameter.name)
         return names
 

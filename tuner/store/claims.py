@@ -130,6 +130,11 @@ def release(session: Session, claim: Claim, *, not_before: float = 0.0, **change
     )
 
 
+def note_error(session: Session, claim: Claim, error: dict[str, Any]) -> bool:
+    """Record why the trial is about to end."""
+    return _update(session, claim, error=error)
+
+
 def finish(session: Session, claim: Claim, state: TrialState, error: dict[str, Any] | None = None) -> bool:
     """End the trial; ``worker_id`` stays, to say who ran it."""
     changes: dict[str, Any] = {"state": state, "lease_expires": None, "ended_at": utc_now()}
@@ -197,8 +202,11 @@ def sweep_workers(session: Session, now: float) -> int:
     return changed_rows(session, silent)
 
 
-def expire_worker(session: Session, worker_id: str) -> None:
-    """Make everything that a dead worker held claimable at once, instead of after its lease."""
+def expire_worker(session: Session, worker_id: str) -> bool:
+    """Let what a dead worker held expire at once; False when it had signed off, as it should."""
+    worker = session.get(Worker, worker_id)
+    if worker is not None and worker.state is WorkerState.STOPPED:
+        return False
     for table, owner in ((Slot, Slot.worker_id), (SharedStage, SharedStage.holder), (Worker, Worker.id)):
         session.execute(
             update(table)
@@ -206,6 +214,7 @@ def expire_worker(session: Session, worker_id: str) -> None:
             .values(lease_expires=0.0)
             .execution_options(synchronize_session=False)
         )
+    return True
 
 
 def _update(session: Session, claim: Claim, **changes: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, delete, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -84,14 +84,44 @@ def count_slots(session: Session, study_id: int) -> dict[TrialState, int]:
 
 def has_work_begun(session: Session, study_id: int) -> bool:
     """Whether a trial of the study runs, or was begun and waits to be continued."""
-    begun = exists().where(
-        Slot.study_id == study_id,
-        or_(
-            Slot.state == TrialState.RUNNING,
-            (Slot.state == TrialState.WAITING) & Slot.optuna_number.is_not(None),
-        ),
+    return bool(session.scalar(select(exists().where(Slot.study_id == study_id, begun()))))
+
+
+def count_work(session: Session, study_id: int | None = None) -> int:
+    """The number of trials that wait or run, in studies that go on (or in this one)."""
+    going = (StudyState.QUEUED, StudyState.RUNNING)
+    query = (
+        select(func.count())
+        .select_from(Slot)
+        .join(Study, Study.id == Slot.study_id)
+        .where(
+            or_(
+                Study.state.in_(going) & Slot.state.in_((TrialState.WAITING, TrialState.RUNNING)),
+                (Study.state == StudyState.STOPPING) & begun(),
+            )
+        )
     )
-    return bool(session.scalar(select(begun)))
+    if study_id is not None:
+        query = query.where(Slot.study_id == study_id)
+    return session.scalar(query) or 0
+
+
+def begun() -> ColumnElement[bool]:
+    """Slots whose trial runs, or was begun and waits to be continued."""
+    waits = (Slot.state == TrialState.WAITING) & Slot.optuna_number.is_not(None)
+    return or_(Slot.state == TrialState.RUNNING, waits)
+
+
+def optuna_number(session: Session, slot_id: int) -> int | None:
+    """The number of the slot's trial, None before it has begun."""
+    return session.scalar(select(Slot.optuna_number).where(Slot.id == slot_id))
+
+
+def ended_numbers(session: Session, study_id: int) -> Sequence[int]:
+    """Numbers of the trials that have ended, pruned ones not included."""
+    ended = [state for state in TrialState if state.ended and state is not TrialState.PRUNED]
+    query = select(Slot.optuna_number).where(Slot.study_id == study_id, Slot.state.in_(ended))
+    return [number for number in session.scalars(query) if number is not None]
 
 
 def last_ended(session: Session, study: Study, limit: int) -> Sequence[Slot]:

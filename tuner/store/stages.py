@@ -65,6 +65,12 @@ def add_checkpoint(session: Session, key: str, epoch: int, *, size: int, kept: b
     upsert(session, Checkpoint, values | {"used_at": utc_now()}, ("stage_key", "epoch"))
 
 
+def is_kept(session: Session, key: str, epoch: int) -> bool:
+    """Whether the checkpoint is more than a place to resume from."""
+    checkpoint = session.get(Checkpoint, (key, epoch))
+    return checkpoint is not None and checkpoint.kept
+
+
 def forget_checkpoint(session: Session, key: str, epoch: int) -> None:
     session.execute(delete(Checkpoint).where(Checkpoint.stage_key == key, Checkpoint.epoch == epoch))
 

@@ -1,0 +1,52 @@
+"""The popularity ranking that a study's best result has to beat, computed once per study."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from sqlalchemy import update
+
+from model import popularity
+from model.config import Config
+from model.data import SequentialDataset
+from tuner.engine.patience import patiently
+from tuner.engine.plan import Plan
+from tuner.store import Database
+from tuner.store import repository as rows
+from tuner.store.tables import Study
+
+_log = logging.getLogger(__name__)
+
+# Another worker may try when the first has not delivered by then.
+_SECONDS = 300.0
+
+
+def compute_baseline(
+    database: Database, study: Study, plan: Plan, load: Callable[[Config], SequentialDataset]
+) -> None:
+    """Compute and store the study's baseline, unless that is done or being done.
+
+    A study without a baseline is still a study, so a failure is an event and no error.
+    """
+    if not patiently(lambda: _is_ours_to_do(database, study.id)):
+        return
+    config = plan.config.for_stage(plan.own_stage.name)
+    try:
+        result = popularity.baseline(config, load(config))
+    except Exception as error:  # noqa: BLE001 - recorded as an event
+        _log.warning("The baseline of %s could not be computed: %s", study.name, error)
+        message = f"The popularity baseline could not be computed: {error}"
+        with database.transaction() as session:
+            rows.add_event(session, study.id, "baseline", message)
+        return
+    with database.transaction() as session:
+        session.execute(update(Study).where(Study.id == study.id).values(baseline=result))
+
+
+def _is_ours_to_do(database: Database, study_id: int) -> bool:
+    with database.session() as session:
+        if session.get_one(Study, study_id).baseline is not None:
+            return False
+    with database.transaction() as session:
+        return rows.lease_baseline(session, study_id, database.now(session), _SECONDS)

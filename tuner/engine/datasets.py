@@ -1,0 +1,34 @@
+"""The data set of a worker's trials, read once for all trials that need the same one."""
+
+from __future__ import annotations
+
+import json
+
+from model.config import Config
+from model.data import SequentialDataset, load_dataset
+from model.data.catalog import locate
+from model.defaults import DATA
+
+
+class DatasetCache:
+    """Keeps the last data set; studies go through trials of one data configuration in a row."""
+
+    def __init__(self) -> None:
+        self._key: str | None = None
+        self._dataset: SequentialDataset | None = None
+
+    def load(self, config: Config) -> SequentialDataset:
+        """The data set of ``config``; files that changed on disk since are read again."""
+        key = _key(config)
+        if self._dataset is None or key != self._key:
+            self._dataset = None  # before the next one is read: two at once may not fit
+            self._dataset, self._key = load_dataset(config), key
+        return self._dataset
+
+
+def _key(config: Config) -> str:
+    folder = locate(config.dataset, config["data_path"])
+    files = sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.iterdir())
+    shaping = {parameter.name: config[parameter.name] for parameter in DATA}
+    identity = [str(folder), files, shaping, config["eval_args"], config["seed"]]
+    return json.dumps(identity, sort_keys=True, default=str)

@@ -1,0 +1,55 @@
+"""Workers as processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from contextlib import suppress
+
+from tuner.engine.worker import IDLE_EXIT_SECONDS
+from tuner.settings import Settings
+
+
+class LocalExecutor:
+    """Starts ``python -m tuner.engine.worker``; the settings travel in the environment.
+
+    Each worker has a session of its own, so that a Ctrl-C in the terminal reaches the service only, which
+    then stops them in order. They end by themselves when this process dies.
+    """
+
+    def __init__(self, idle_exit: float = IDLE_EXIT_SECONDS) -> None:
+        self._idle_exit = idle_exit
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, settings: Settings) -> str:
+        worker_id = uuid.uuid4().hex
+        command = [sys.executable, "-m", "tuner.engine.worker", "--id", worker_id]
+        command += ["--parent", str(os.getpid()), "--idle-exit", str(self._idle_exit)]
+        self._processes[worker_id] = subprocess.Popen(
+            command, env=environment(settings), stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        return worker_id
+
+    def list(self) -> dict[str, bool]:
+        alive = {worker_id: process.poll() is None for worker_id, process in self._processes.items()}
+        self._processes = {key: process for key, process in self._processes.items() if alive[key]}
+        return alive
+
+    def stop(self, worker_id: str, *, kill: bool = False) -> None:
+        process = self._processes.get(worker_id)
+        if process is not None:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """This process's environment with every setting spelled out, wherever it came from."""
+    variables = {
+        f"TUNER_{name.upper()}": str(value)
+        for name, value in settings.model_dump(exclude={"database", "artifacts"}).items()
+        if value is not None
+    }
+    return os.environ | variables

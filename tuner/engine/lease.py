@@ -1,0 +1,155 @@
+"""Keeping what a worker holds: one thread renews its leases however long an epoch takes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from enum import Enum
+
+from sqlalchemy import update
+
+from tuner.engine.patience import UNAVAILABLE
+from tuner.engine.sweep import sweep
+from tuner.store import Database, StudyState
+from tuner.store import claims as claim_rows
+from tuner.store import stages as stage_rows
+from tuner.store.claims import Claim
+from tuner.store.states import WorkerState
+from tuner.store.tables import Worker, utc_now
+
+_log = logging.getLogger(__name__)
+
+# After a request to stop, an epoch that ends sooner than this is finished; a longer one is abandoned.
+GRACE_SECONDS = 3.0
+_RENEWALS_PER_LEASE = 3
+
+
+class Interruption(Enum):
+    """Why a worker must let go of its trial."""
+
+    SHUTDOWN = "the worker was asked to stop"
+    LOST = "the claim went to another worker"
+    CANCELLED = "the study was cancelled"
+
+
+class Interrupted(Exception):
+    """Raised out of an epoch; the trial goes on from its last checkpoint, here or elsewhere."""
+
+    def __init__(self, why: Interruption) -> None:
+        super().__init__(why.value)
+        self.why = why
+
+
+class StageLost(Exception):
+    """The lease of a shared stage went to another worker; its checkpoints will be there."""
+
+
+class LeaseKeeper:
+    """Renews the leases of one worker, and knows when to stop.
+
+    Args:
+        parent: process whose death ends this worker too, None for a worker on its own.
+    """
+
+    def __init__(
+        self, database: Database, worker_id: str, lease_seconds: float, parent: int | None = None
+    ) -> None:
+        self.database, self.worker_id, self.lease_seconds = database, worker_id, lease_seconds
+        self._parent = parent
+        self._lock = threading.Lock()
+        self._claim: Claim | None = None
+        self._stage: str | None = None
+        self._claim_lost = self._cancelled = self._stage_lost = False
+        self._stop_asked_at: float | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; leases are no longer renewed."""
+        self._ended.set()
+        self._thread.join(timeout=self.lease_seconds)
+
+    def ask_to_stop(self) -> None:
+        """Make the worker stop soon; safe within a signal handler."""
+        if self._stop_asked_at is None:
+            self._stop_asked_at = time.monotonic()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop_asked_at is not None
+
+    def hold(self, claim: Claim | None) -> None:
+        """Renew this claim from now on, or none."""
+        with self._lock:
+            self._claim, self._claim_lost, self._cancelled = claim, False, False
+
+    def hold_stage(self, key: str | None) -> None:
+        """Renew the lease of this shared stage from now on, or none."""
+        with self._lock:
+            self._stage, self._stage_lost = key, False
+
+    def note_state(self, state: StudyState | None) -> None:
+        """Take notice of the claimed study's state; None: the claim is no longer ours."""
+        self._claim_lost = self._claim_lost or state is None
+        self._cancelled = self._cancelled or state is StudyState.CANCELLED
+
+    def check(self, *, between_epochs: bool = False) -> None:
+        """Raise what must end the current work.
+
+        Args:
+            between_epochs: nothing is lost by stopping here, so there is no grace.
+
+        Raises:
+            Interrupted: stop, let go.
+            StageLost: the shared stage is somebody else's now.
+        """
+        if self._claim_lost:
+            raise Interrupted(Interruption.LOST)
+        if self._cancelled:
+            raise Interrupted(Interruption.CANCELLED)
+        if self._stage_lost:
+            raise StageLost
+        asked = self._stop_asked_at
+        if asked is not None and (between_epochs or time.monotonic() - asked > GRACE_SECONDS):
+            raise Interrupted(Interruption.SHUTDOWN)
+
+    def check_stage(self) -> None:
+        """Raise StageLost when the shared stage is somebody else's now."""
+        if self._stage_lost:
+            raise StageLost
+
+    def _run(self) -> None:
+        while not self._ended.wait(self.lease_seconds / _RENEWALS_PER_LEASE):
+            if self._parent is not None and os.getppid() != self._parent:
+                self.ask_to_stop()
+            try:
+                self._renew()
+                sweep(self.database, self.lease_seconds)
+            except UNAVAILABLE as error:
+                # Nobody can take our leases while the database is away; the next round comes soon.
+                _log.warning("Leases could not be renewed: %s", error)
+
+    def _renew(self) -> None:
+        with self._lock, self.database.transaction() as session:
+            now = self.database.now(session)
+            expires = now + self.lease_seconds
+            session.execute(
+                update(Worker)
+                .where(Worker.id == self.worker_id, Worker.state != WorkerState.STOPPED)
+                .values(heartbeat_at=utc_now(), lease_expires=expires, state=self._state(), ended_at=None)
+            )
+            if self._claim is not None:
+                self.note_state(claim_rows.renew(session, now, self._claim, self.lease_seconds))
+            if self._stage is not None:
+                kept = stage_rows.renew(session, now, self._stage, self.worker_id, self.lease_seconds)
+                self._stage_lost = self._stage_lost or not kept
+
+    def _state(self) -> WorkerState:
+        if self.stopping:
+            return WorkerState.STOPPING
+        return WorkerState.IDLE if self._claim is None else WorkerState.RUNNING

@@ -1,0 +1,167 @@
+"""The Optuna side of a trial: beginning it exactly once, reporting to it, ending it exactly once.
+
+User attributes of our trials, readable with any Optuna tool:
+
+=================  ==================================================================================
+``slot``           id of the row in ``rectuner_slots`` that claims the trial
+``seen``           numbers of the finished trials that the sampler could see, as ranges ("0-3,5")
+``values``         the parameters as the configuration got them, where Optuna stores another form
+``best_epoch``     finetuning epoch (from 1) of the best validation score
+``valid_result``   every metric on the validation split at that epoch
+``test_result``    every metric on the test split with that epoch's weights
+``seconds``        computing time of the trial's own stage and of its test, without shared stages
+``error``          why a FAIL trial failed, as "Type: message"
+=================  ==================================================================================
+
+Intermediate values are the validation scores; the step is the finetuning epoch, from 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, Trial, create_trial
+from optuna.trial import TrialState as OptunaState
+
+from tuner.engine import pruners, samplers
+from tuner.engine.plan import Plan
+from tuner.store import Database
+from tuner.store.claims import Claim
+from tuner.store.tables import Study
+
+# Optuna's name for our states.
+SLOT = "slot"
+
+
+@dataclass
+class OptunaTrial:
+    """One trial in Optuna's storage.
+
+    Attributes:
+        ended: the state in which an earlier attempt has ended it already, else None.
+    """
+
+    study: optuna.Study
+    number: int
+    params: dict[str, Any]
+    ended: OptunaState | None
+    _trial: Trial | None
+    _reported: set[int]
+
+    def report(self, score: float, epoch: int) -> None:
+        """Report the validation score after ``epoch`` epochs; a repeated report changes nothing."""
+        if self._trial is not None and epoch not in self._reported:
+            self._trial.report(score, epoch)
+            self._reported.add(epoch)
+
+    def should_prune(self) -> bool:
+        return self._trial is not None and self._trial.should_prune()
+
+    def set(self, attributes: Mapping[str, Any]) -> None:
+        """Store user attributes."""
+        if self._trial is not None:
+            for name, value in attributes.items():
+                self._trial.set_user_attr(name, value)
+
+    def tell(self, state: OptunaState, value: float | None = None) -> None:
+        """End the trial, unless it has ended."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self.study.tell(self.number, value, state, skip_if_finished=True)
+
+
+class OptunaTrials:
+    """The trials of one study."""
+
+    def __init__(self, database: Database, study: Study, plan: Plan) -> None:
+        self._storage = database.storage
+        self._plan = plan
+        self._sampler = study.sampler
+        self._study = optuna.load_study(
+            study_name=study.optuna_name,
+            storage=database.storage,
+            sampler=optuna.samplers.RandomSampler(seed=0),  # replaced before every ask
+            pruner=pruners.build(study.pruner),
+        )
+        self._study_id = database.storage.get_study_id_from_name(study.optuna_name)
+
+    def begin(self, claim: Claim) -> int:
+        """The number of the claim's trial, which is created unless an earlier attempt did.
+
+        The trial is created together with its mark (and a grid's parameters) in one transaction, so that a
+        worker that dies right after leaves a trial that the next attempt finds.
+        """
+        if claim.optuna_number is not None:
+            return claim.optuna_number
+        if claim.attempt > 1 and (left := self._find(claim.slot_id)) is not None:
+            return left.number
+        parameters = claim.parameters or {}
+        distributions = self._plan.space.distributions()
+        template = create_trial(
+            state=OptunaState.RUNNING,
+            params=parameters,
+            distributions={name: distributions[name] for name in parameters},
+            user_attrs={SLOT: claim.slot_id},
+        )
+        # Study.add_trial does the same, but does not say which trial it made.
+        trial_id = self._storage.create_new_trial(self._study_id, template)
+        return self._storage.get_trial_number_from_id(trial_id)
+
+    def open(self, number: int, seed: int) -> OptunaTrial:
+        """Trial ``number`` with all its parameters; those it lacks are chosen by the study's sampler."""
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        frozen = self._storage.get_trial(trial_id)
+        reported = set(frozen.intermediate_values)
+        if frozen.state.is_finished():
+            return OptunaTrial(self._study, number, frozen.params, frozen.state, None, reported)
+        missing = [name for name in self._plan.space.names if name not in frozen.params]
+        if missing:
+            self._study.sampler = samplers.build(self._sampler, seed, number)
+        trial = Trial(self._study, trial_id)
+        if missing:
+            trial.set_user_attr("seen", _ranges(self._finished()))
+            self._suggest(trial, missing)
+        return OptunaTrial(self._study, number, trial.params, None, trial, reported)
+
+    def _suggest(self, trial: Trial, names: Iterable[str]) -> None:
+        distributions = self._plan.space.distributions()
+        for name in names:
+            _suggest_one(trial, name, distributions[name])
+
+    def _finished(self) -> list[int]:
+        states = (OptunaState.COMPLETE, OptunaState.PRUNED)
+        return [trial.number for trial in self._study.get_trials(deepcopy=False, states=states)]
+
+    def _find(self, slot_id: int) -> FrozenTrial | None:
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial.user_attrs.get(SLOT) == slot_id:
+                return trial
+        return None
+
+
+def _suggest_one(trial: Trial, name: str, distribution: BaseDistribution) -> None:
+    match distribution:
+        case CategoricalDistribution():
+            trial.suggest_categorical(name, distribution.choices)
+        case FloatDistribution():
+            trial.suggest_float(
+                name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+            )
+        case _:
+            raise AssertionError(f"a search space has no {type(distribution).__name__}")
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers as text, runs joined: 0-3,5."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)

@@ -1,0 +1,55 @@
+"""Waiting for a database that is away for a while."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
+
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+# What a database raises that is away, or too busy to answer.
+UNAVAILABLE = (OperationalError, InterfaceError, StorageInternalError)
+# Then the worker gives up and exits; whoever started it may start another.
+PATIENCE_SECONDS = 600.0
+
+
+def patiently(step: Callable[[], Result]) -> Result:
+    """The result of ``step``, repeated with growing pauses while the database is away.
+
+    ``step`` must do the same when it is run twice, since a commit may have happened without an answer.
+    """
+    for attempt in Retrying(
+        retry=retry_if_exception(_may_pass),
+        wait=wait_random_exponential(multiplier=0.2, max=10.0),
+        stop=stop_after_delay(PATIENCE_SECONDS),
+        before_sleep=_report,
+        reraise=True,
+    ):
+        with attempt:
+            return step()
+    raise AssertionError("tenacity ends with a result or an exception")
+
+
+def _may_pass(error: BaseException) -> bool:
+    if not isinstance(error, UNAVAILABLE):
+        return False
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    original = cause.orig if isinstance(cause, DBAPIError) else None
+    # A full disk or a missing table does not pass by waiting.
+    return not (
+        isinstance(original, sqlite3.OperationalError)
+        and getattr(original, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_ERROR", "SQLITE_READONLY")
+    )
+
+
+def _report(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    _log.warning("The database is away (%s); trying again.", str(error).splitlines()[0] if error else "?")

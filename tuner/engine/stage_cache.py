@@ -1,0 +1,260 @@
+"""Shared stages: have it, resume it, wait for whoever runs it, or run it.
+
+The files ``<artifacts>/stages/<key>/<epoch>.pth`` and their rows can disagree after a crash; whoever acquires
+a stage puts that right. A file is written before its row and deleted after it, so a row's file is there
+unless it was evicted a moment ago.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from model.run import EpochReport, StageRun, start_run
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from model.config import Config
+from model.data import SequentialDataset
+from model.errors import CheckpointError
+from model.recommender import ModelDefinition, Stage
+from tuner.engine.artifacts import stage_checkpoint, stage_folder
+from tuner.engine.lease import LeaseKeeper, StageLost
+from tuner.engine.patience import patiently
+from tuner.store import Database, TrialState
+from tuner.store import stages as rows
+from tuner.store.claims import Claim
+from tuner.store.tables import Slot
+
+_log = logging.getLogger(__name__)
+
+# How often a waiting trial looks whether the stage has got on.
+_LOOK_SECONDS = 0.5
+
+Progress = Callable[[int, float, float], None]
+
+
+class StageBusy(Exception):
+    """Another worker runs the stage, and the caller has something better to do than to wait."""
+
+
+@dataclass(frozen=True)
+class StageRequest:
+    """What a trial needs of a shared stage.
+
+    Attributes:
+        epochs: how far it must have been trained.
+        keep: further epochs whose checkpoints others will want.
+    """
+
+    key: str
+    definition: ModelDefinition
+    stage: Stage
+    config: Config
+    dataset: SequentialDataset
+    epochs: int
+    keep: Collection[int] = field(default=())
+
+
+class StageCache:
+    """Shared stages as one worker sees them.
+
+    Args:
+        root: artifact folder.
+        bound: bytes that checkpoints nobody uses may take.
+    """
+
+    def __init__(self, database: Database, root: Path, keeper: LeaseKeeper, bound: float) -> None:
+        self.database, self.root, self.keeper, self.bound = database, root, keeper, bound
+
+    def obtain(
+        self,
+        request: StageRequest,
+        claim: Claim,
+        *,
+        on_progress: Progress,
+        on_wait: Callable[[], None] | None,
+    ) -> Path:
+        """The checkpoint of the stage after ``request.epochs`` epochs.
+
+        Epochs that have to be run for it are counted with the caller's trial.
+
+        Args:
+            on_progress: called with (epoch from 1, fraction, loss).
+            on_wait: called while another worker runs the stage; None: do not wait.
+
+        Raises:
+            StageBusy: another worker runs it and ``on_wait`` is None.
+            Interrupted: see LeaseKeeper.check.
+        """
+        names = {
+            "model": request.definition.name,
+            "stage": request.stage.name,
+            "dataset": request.config.dataset,
+        }
+        self._transact(lambda session: rows.ensure(session, request.key, **names))
+        while True:
+            if (ready := self._ready(request.key, request.epochs)) is not None:
+                return ready
+            if self._acquire(request):
+                try:
+                    self._run(request, claim, on_progress)
+                except StageLost:
+                    _log.warning("The lease of stage %s was lost; looking again.", request.key[:12])
+                finally:
+                    self._release(request.key)
+            elif on_wait is None:
+                raise StageBusy
+            else:
+                on_wait()
+                self.keeper.check(between_epochs=True)
+                time.sleep(_LOOK_SECONDS)
+
+    def evict(self) -> int:
+        """Delete the least recently used checkpoints beyond the bound; returns the bytes freed."""
+        with self.database.session() as session:
+            unused = rows.evictable(session, self.database.now(session))
+        excess = sum(checkpoint.size for checkpoint in unused) - self.bound
+        freed = 0
+        for checkpoint in unused:
+            if freed >= excess:
+                break
+            self._delete(checkpoint.stage_key, checkpoint.epoch)
+            freed += checkpoint.size
+        return freed
+
+    def _ready(self, key: str, epoch: int) -> Path | None:
+        path = stage_checkpoint(self.root, key, epoch)
+        with self.database.transaction() as session:
+            if epoch not in rows.checkpoints_upto(session, key, epoch)[:1]:
+                return None
+            if not path.is_file():
+                rows.forget_checkpoint(session, key, epoch)
+                return None
+            rows.touch(session, key, epoch)
+        return path
+
+    def _acquire(self, request: StageRequest) -> bool:
+        seconds = self.keeper.lease_seconds
+
+        def step() -> bool:
+            with self.database.transaction() as session:
+                now = self.database.now(session)
+                return rows.acquire(session, now, request.key, self.keeper.worker_id, seconds, request.epochs)
+
+        if not patiently(step):
+            return False
+        self.keeper.hold_stage(request.key)
+        return True
+
+    def _release(self, key: str) -> None:
+        self.keeper.hold_stage(None)
+        self._transact(lambda session: rows.release(session, key, self.keeper.worker_id))
+
+    def _run(self, request: StageRequest, claim: Claim, on_progress: Progress) -> None:
+        self._reconcile(request.key)
+        keep = {*request.keep, request.epochs}
+        run = self._begin(request)
+        previous = run.epoch
+        if run.epoch == 0 and request.epochs == 0:
+            self._save(run, request.key, keep)
+        while run.epoch < request.epochs:
+            self.keeper.check(between_epochs=True)
+            report = run.run_epoch(self._watch(run.epoch + 1, on_progress))
+            self._count(request, claim, report)
+            self._save(run, request.key, keep)
+            self._drop(request.key, previous, keep)
+            previous = run.epoch
+
+    def _begin(self, request: StageRequest) -> StageRun:
+        """A run that stands at the nearest checkpoint below the wanted epoch, or at the start."""
+        with self.database.session() as session:
+            epochs = rows.checkpoints_upto(session, request.key, request.epochs)
+        run = start_run(request.definition, request.stage.name, request.config, request.dataset)
+        for epoch in epochs:
+            try:
+                run.resume(stage_checkpoint(self.root, request.key, epoch))
+                return run
+            except CheckpointError as error:
+                _log.warning("A stage's checkpoint can't be used and is dropped: %s", error)
+                self._delete(request.key, epoch)
+                run = start_run(request.definition, request.stage.name, request.config, request.dataset)
+        return run
+
+    def _watch(self, epoch: int, on_progress: Progress) -> Callable[[float, float], None]:
+        def watch(fraction: float, loss: float) -> None:
+            self.keeper.check()
+            on_progress(epoch, fraction, loss)
+
+        return watch
+
+    def _count(self, request: StageRequest, claim: Claim, report: EpochReport) -> None:
+        """Record that the epoch was computed, before its checkpoint: a repeated one counts again."""
+
+        def step() -> None:
+            with self.database.transaction() as session:
+                rows.add_epoch(session, request.key, report.epoch, report.loss, report.seconds)
+                session.execute(
+                    update(Slot).where(Slot.id == claim.slot_id).values(epochs_run=Slot.epochs_run + 1)
+                )
+
+        patiently(step)
+
+    def _save(self, run: StageRun, key: str, keep: Collection[int]) -> None:
+        self.keeper.check_stage()
+        path = stage_checkpoint(self.root, key, run.epoch)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        run.save(path)
+        size, epoch = path.stat().st_size, run.epoch
+        self._transact(
+            lambda session: rows.add_checkpoint(session, key, epoch, size=size, kept=epoch in keep)
+        )
+
+    def _drop(self, key: str, epoch: int, keep: Collection[int]) -> None:
+        """Delete a checkpoint that only served to resume this run, unless a trial wants just that epoch."""
+        if epoch in keep or epoch == 0:
+            return
+        with self.database.session() as session:
+            wanted = session.scalar(
+                select(Slot.id)
+                .where(
+                    Slot.stage_key == key,
+                    Slot.stage_epochs == epoch,
+                    Slot.state.in_((TrialState.WAITING, TrialState.RUNNING)),
+                )
+                .limit(1)
+            )
+            kept = rows.is_kept(session, key, epoch)
+        if wanted is None and not kept:
+            self._delete(key, epoch)
+
+    def _delete(self, key: str, epoch: int) -> None:
+        self._transact(lambda session: rows.forget_checkpoint(session, key, epoch))
+        stage_checkpoint(self.root, key, epoch).unlink(missing_ok=True)
+
+    def _reconcile(self, key: str) -> None:
+        """Make rows and files agree; only the holder of the stage writes either."""
+        folder = stage_folder(self.root, key)
+        folder.mkdir(parents=True, exist_ok=True)
+        found: dict[int, int] = {}
+        for path in folder.iterdir():
+            if path.suffix == ".pth" and path.stem.isdecimal():
+                found[int(path.stem)] = path.stat().st_size
+            else:
+                path.unlink(missing_ok=True)  # what a killed worker left half-written
+        with self.database.transaction() as session:
+            known = set(rows.checkpoints_upto(session, key, 2**31 - 1))
+            for epoch in known - set(found):
+                rows.forget_checkpoint(session, key, epoch)
+            for epoch in set(found) - known:
+                rows.add_checkpoint(session, key, epoch, size=found[epoch], kept=False)
+
+    def _transact(self, step: Callable[[Session], None]) -> None:
+        def transaction() -> None:
+            with self.database.transaction() as session:
+                step(session)
+
+        patiently(transaction)

@@ -1,0 +1,116 @@
+"""Keeps workers alive while there is work: decides how many, the executor decides where."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+
+from tuner.engine.executors import Executor
+from tuner.engine.executors.local import LocalExecutor
+from tuner.engine.patience import UNAVAILABLE
+from tuner.engine.sweep import sweep
+from tuner.settings import Settings
+from tuner.store import Database
+from tuner.store import claims as claim_rows
+from tuner.store import repository as rows
+
+_log = logging.getLogger(__name__)
+
+_ROUND_SECONDS = 0.5
+# A worker that dies at once is started again after 1, 2, 4, ... seconds, at most this.
+_LONGEST_PAUSE_SECONDS = 60.0
+# One that lived so long did not die of how it was started.
+_HEALTHY_SECONDS = 20.0
+# How long stop() waits for workers to finish their epoch before it kills them.
+_STOP_SECONDS = 20.0
+
+
+class Supervisor:
+    """Starts and replaces workers.
+
+    Args:
+        settings: of the installation; ``settings.workers`` is the number wanted, None: one per core.
+        executor: where they run; default: processes on this machine.
+    """
+
+    def __init__(self, settings: Settings, executor: Executor | None = None) -> None:
+        self.settings = settings
+        self.executor: Executor = executor or LocalExecutor()
+        self.wanted = cores() if settings.workers is None else settings.workers
+        self._database = Database(settings.database)
+        self._started: dict[str, float] = {}
+        self._pause = 0.0
+        self._not_before = 0.0
+        self._swept = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Begin; studies that were running when the last service ended go on by themselves."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the workers: they finish or abandon their epoch and give back their trials."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for worker_id in self.executor.list():
+            self.executor.stop(worker_id)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while (alive := [key for key, lives in self.executor.list().items() if lives]) and (
+            time.monotonic() < deadline
+        ):
+            time.sleep(0.05)
+        for worker_id in alive:
+            self.executor.stop(worker_id, kill=True)
+        self._database.close()
+
+    def _run(self) -> None:
+        while not self._ended.wait(_ROUND_SECONDS):
+            try:
+                self._round()
+            except UNAVAILABLE as error:
+                _log.warning("The database is away: %s", error)
+            except OSError as error:
+                _log.error("A worker could not be started: %s", error)
+                self._back_off()
+
+    def _round(self) -> None:
+        for worker_id, alive in self.executor.list().items():
+            if not alive:
+                self._bury(worker_id)
+        if time.monotonic() - self._swept > self.settings.lease_seconds / 3:
+            sweep(self._database, self.settings.lease_seconds)
+            self._swept = time.monotonic()
+        if time.monotonic() < self._not_before:
+            return
+        with self._database.session() as session:
+            work = rows.count_work(session)
+        for _ in range(min(self.wanted, work) - len(self._started)):
+            self._started[self.executor.start(self.settings)] = time.monotonic()
+
+    def _bury(self, worker_id: str) -> None:
+        lived = time.monotonic() - self._started.pop(worker_id, 0.0)
+        with self._database.transaction() as session:
+            died = claim_rows.expire_worker(session, worker_id)
+        if not died:
+            return
+        sweep(self._database, self.settings.lease_seconds)
+        _log.warning("Worker %s died after %.0f s.", worker_id[:8], lived)
+        if lived < _HEALTHY_SECONDS:
+            self._back_off()
+        else:
+            self._pause = 0.0
+
+    def _back_off(self) -> None:
+        self._pause = min(max(1.0, 2 * self._pause), _LONGEST_PAUSE_SECONDS)
+        self._not_before = time.monotonic() + self._pause
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,269 @@
+"""One trial, from its parameters to its value: shared stage, own stage, test, every step resumable."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model.run import EpochReport, StageRun, start_run
+from optuna.trial import TrialState as OptunaState
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from model.config import Config
+from model.data import SequentialDataset
+from model.errors import CheckpointError
+from model.recommender import stage_key
+from tuner.engine.artifacts import trial_folder
+from tuner.engine.lease import LeaseKeeper
+from tuner.engine.optuna_trials import OptunaTrial, OptunaTrials
+from tuner.engine.patience import UNAVAILABLE, patiently
+from tuner.engine.plan import Plan
+from tuner.engine.stage_cache import StageCache, StageRequest
+from tuner.store import Database, TrialState
+from tuner.store import claims as claim_rows
+from tuner.store import repository as rows
+from tuner.store.claims import Claim
+from tuner.store.states import Origin
+from tuner.store.tables import Epoch, Slot, Study
+
+_log = logging.getLogger(__name__)
+
+_PROGRESS_SECONDS = 1.0
+# A trial that was pruned or completed: its state here and in Optuna.
+ENDINGS = {
+    OptunaState.COMPLETE: TrialState.COMPLETED,
+    OptunaState.PRUNED: TrialState.PRUNED,
+    OptunaState.FAIL: TrialState.FAILED,
+}
+
+
+@dataclass
+class TrialRunner:
+    """Runs claimed trials of one study in this process.
+
+    Attributes:
+        load: gives the data set of a configuration; keeps the last one.
+    """
+
+    database: Database
+    artifacts: Path
+    keeper: LeaseKeeper
+    cache: StageCache
+    study: Study
+    plan: Plan
+    trials: OptunaTrials
+    load: Callable[[Config], SequentialDataset]
+
+    def run(self, claim: Claim) -> TrialState:
+        """Run the trial to its end.
+
+        Raises:
+            Interrupted, StageBusy: it has not ended, and can be continued.
+            Exception: it failed.
+        """
+        number = patiently(lambda: self.trials.begin(claim))
+        self._transact(lambda session: claim_rows.link(session, claim, number))
+        trial = patiently(lambda: self.trials.open(number, self.plan.specification.seed))
+        if trial.ended is not None:
+            return ENDINGS[trial.ended]
+        run = _Run(self, claim, trial)
+        return run.execute()
+
+    def _transact(self, step: Callable[[Session], Any]) -> None:
+        def transaction() -> None:
+            with self.database.transaction() as session:
+                step(session)
+
+        patiently(transaction)
+
+
+class _Run:
+    """One attempt at one trial."""
+
+    def __init__(self, runner: TrialRunner, claim: Claim, trial: OptunaTrial) -> None:
+        self.runner, self.claim, self.trial = runner, claim, trial
+        self.plan, self.keeper = runner.plan, runner.keeper
+        self._written = 0.0
+        self._valid_score: float | None = None
+
+    def execute(self) -> TrialState:
+        stage = self.plan.own_stage
+        config = self.plan.stage_config(stage, self.trial.params)
+        dataset = self.runner.load(config)
+        path = (
+            trial_folder(self.runner.artifacts, self.claim.study_id, self.trial.number) / f"{stage.name}.pth"
+        )
+        run = self._resumed(path, config, dataset)
+        if run is None:
+            run = self._started(config, dataset)
+        while not run.finished:
+            self.keeper.check(between_epochs=True)
+            report = run.run_epoch(self._watch(stage.name, run.epoch + 1, run.epochs))
+            self._record(report)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            run.save(path)
+            if report.valid_score is not None and not run.finished and patiently(self.trial.should_prune):
+                return self._end(run, OptunaState.PRUNED)
+        return self._end(run, OptunaState.COMPLETE)
+
+    def _resumed(self, path: Path, config: Config, dataset: SequentialDataset) -> StageRun | None:
+        """The run as the last attempt left it, None when there is nothing (usable) left."""
+        if not path.is_file():
+            return None
+        run = start_run(self.plan.definition, self.plan.own_stage.name, config, dataset)
+        try:
+            run.resume(path)
+        except CheckpointError as error:
+            _log.warning("Trial %d starts its stage again: %s", self.trial.number, error)
+            return None
+        return run
+
+    def _started(self, config: Config, dataset: SequentialDataset) -> StageRun:
+        initial = self.plan.given_checkpoint or self._shared(dataset)
+        return start_run(self.plan.definition, self.plan.own_stage.name, config, dataset, initial=initial)
+
+    def _shared(self, dataset: SequentialDataset) -> Path | None:
+        """The checkpoint of the shared stage that this trial continues from."""
+        stage = self.plan.shared_stage
+        if stage is None:
+            return None
+        config = self.plan.stage_config(stage, self.trial.params)
+        epochs = int(config[stage.epochs_key])
+        key = stage_key(self.plan.definition, stage, config, dataset.fingerprint, dict(self.plan.schema))
+        self.runner._transact(lambda session: self._plan_stage(session, key, epochs))
+        request = StageRequest(
+            key, self.plan.definition, stage, config, dataset, epochs, self._epochs_of_others(key)
+        )
+        # A combination of a grid can wait while its worker takes another; a sampled trial is better finished,
+        # or the sampler would choose more and more of them without having seen a result.
+        waits = self.claim.origin is not Origin.GRID
+        path = self.runner.cache.obtain(
+            request,
+            self.claim,
+            on_progress=lambda epoch, fraction, loss: self._progress(
+                stage.name, epoch, epochs, fraction, loss
+            ),
+            on_wait=(lambda: self._wait(stage.name, epochs)) if waits else None,
+        )
+        self.runner._transact(lambda session: self._count_reused(session, epochs))
+        return path
+
+    def _plan_stage(self, session: Session, key: str, epochs: int) -> None:
+        """Tell everybody which stage this trial needs, and those of its group, which need the same one."""
+        mine = Slot.id == self.claim.slot_id
+        session.execute(
+            update(Slot).where(mine).values(stage_key=key, stage_epochs=epochs, epochs_asked=epochs)
+        )
+        if self.claim.group_key is not None:
+            session.execute(
+                update(Slot)
+                .where(
+                    Slot.study_id == self.claim.study_id,
+                    Slot.group_key == self.claim.group_key,
+                    Slot.stage_key.is_(None),
+                )
+                .values(stage_key=key)
+            )
+
+    def _count_reused(self, session: Session, epochs: int) -> None:
+        slot = session.get(Slot, self.claim.slot_id, with_for_update=True)
+        if slot is not None:
+            slot.epochs_reused = max(epochs - slot.epochs_run, 0)
+
+    def _epochs_of_others(self, key: str) -> set[int]:
+        with self.runner.database.session() as session:
+            found = session.scalars(
+                select(Slot.stage_epochs).where(Slot.stage_key == key, Slot.stage_epochs.is_not(None))
+            )
+            return {epochs for epochs in found if epochs is not None} | self.plan.shared_epoch_choices
+
+    def _watch(self, stage: str, epoch: int, epochs: int) -> Callable[[float, float], None]:
+        def watch(fraction: float, loss: float) -> None:
+            self.keeper.check()
+            self._progress(stage, epoch, epochs, fraction, loss)
+
+        return watch
+
+    def _wait(self, stage: str, epochs: int) -> None:
+        self._progress(stage, 0, epochs, 0.0, None, note="another worker runs the pretraining it needs")
+
+    def _progress(
+        self,
+        stage: str,
+        epoch: int,
+        epochs: int,
+        fraction: float,
+        loss: float | None,
+        *,
+        note: str | None = None,
+    ) -> None:
+        """Write where the trial is, at most once a second, and notice what happened to its study."""
+        now = time.monotonic()
+        if now - self._written < _PROGRESS_SECONDS:
+            return
+        self._written = now
+        values: Mapping[str, Any] = {
+            "stage": stage,
+            "epoch": epoch,
+            "epochs": epochs,
+            "fraction": fraction,
+            "loss": loss,
+            "valid_score": self._valid_score,
+            "note": note,
+        }
+        with suppress(*UNAVAILABLE), self.runner.database.transaction() as session:
+            now_there = self.runner.database.now(session)
+            state = claim_rows.renew(session, now_there, self.claim, self.keeper.lease_seconds)
+            self.keeper.note_state(state)
+            if state is not None:
+                rows.write_progress(session, self.claim.slot_id, values)
+
+    def _record(self, report: EpochReport) -> None:
+        """Write the epoch before its checkpoint is: a crash in between repeats it with the same bits."""
+        self._valid_score = report.valid_score
+        self.runner._transact(
+            lambda session: rows.write_epoch(
+                session,
+                {
+                    "slot_id": self.claim.slot_id,
+                    "stage": report.stage,
+                    "epoch": report.epoch,
+                    "loss": report.loss,
+                    "valid_score": report.valid_score,
+                    "valid_result": report.valid_result,
+                    "seconds": report.seconds,
+                },
+            )
+        )
+        if report.valid_score is not None:
+            score = report.valid_score
+            patiently(lambda: self.trial.report(score, report.epoch))
+
+    def _end(self, run: StageRun, state: OptunaState) -> TrialState:
+        self.keeper.check(between_epochs=True)
+        begun = time.monotonic()
+        result = run.result()
+        seconds = {self.plan.own_stage.name: self._own_seconds(), "test": time.monotonic() - begun}
+        attributes = {
+            "best_epoch": result.best_epoch,
+            "valid_result": result.best_valid_result,
+            "test_result": result.test_result,
+            "seconds": seconds,
+            "values": self.plan.space.values(self.trial.params),
+        }
+        patiently(lambda: self.trial.set(attributes))
+        # Optuna gives a pruned trial its last intermediate value.
+        value = result.best_valid_score if state is OptunaState.COMPLETE else None
+        patiently(lambda: self.trial.tell(state, value))
+        return ENDINGS[state]
+
+    def _own_seconds(self) -> float:
+        with self.runner.database.session() as session:
+            query = select(func.sum(Epoch.seconds)).where(Epoch.slot_id == self.claim.slot_id)
+            return float(session.scalar(query) or 0.0)

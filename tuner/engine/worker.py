@@ -1,0 +1,317 @@
+"""A worker process: claim a trial, run it, claim the next. It needs a database, artifacts and data."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import optuna
+import torch
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from tuner.engine.artifacts import remove_finished
+from tuner.engine.baseline import compute_baseline
+from tuner.engine.datasets import DatasetCache
+from tuner.engine.failures import RETRIES, RETRY_DELAY_SECONDS, Failure, FailureKind, describe
+from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
+from tuner.engine.optuna_trials import OptunaTrials
+from tuner.engine.patience import patiently
+from tuner.engine.plan import make_plan
+from tuner.engine.stage_cache import StageBusy, StageCache
+from tuner.engine.sweep import fail_optuna_trial, settle, sweep
+from tuner.engine.trial import TrialRunner
+from tuner.settings import Settings
+from tuner.specification import StudySpecification
+from tuner.store import Database, StudyState, TrialState
+from tuner.store import claims as claim_rows
+from tuner.store import repository as rows
+from tuner.store.claims import Claim
+from tuner.store.states import WorkerState
+from tuner.store.tables import Study, Worker, utc_now
+
+_log = logging.getLogger(__name__)
+
+# How long a worker without work waits before it looks again, at most.
+_IDLE_SECONDS = 0.5
+# A worker that a supervisor started ends after so long without work; the next study starts a new one.
+IDLE_EXIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """How one worker differs from others.
+
+    Attributes:
+        study: work on this study only (name or id).
+        exit_when_idle: seconds without work after which the worker ends; None: never.
+        parent: process whose end ends the worker.
+        worker_id: chosen by who starts it, so that he can tell which one died.
+    """
+
+    study: str | None = None
+    exit_when_idle: float | None = None
+    parent: int | None = None
+    worker_id: str | None = None
+
+
+def run_worker(settings: Settings, *, study: str | None = None, exit_when_idle: bool = False) -> None:
+    """Work on claimed trials until told to stop (SIGTERM, Ctrl-C) or, if asked to, until there is no work.
+
+    Raises:
+        DatabaseError: the database can't be used.
+        StudyNotFound: there is no such study.
+    """
+    run_with(settings, WorkerOptions(study, 0.0 if exit_when_idle else None))
+
+
+def run_with(settings: Settings, options: WorkerOptions) -> None:
+    """``run_worker`` with everything that a supervisor sets."""
+    torch.set_num_threads(settings.worker_threads)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if settings.data_root is not None:
+        os.environ["TUNER_DATA_ROOT"] = str(settings.data_root)
+    database = Database(settings.database)
+    patiently(database.upgrade)
+    try:
+        _Loop(database, settings, options).run()
+    finally:
+        database.close()
+
+
+class _Loop:
+    def __init__(self, database: Database, settings: Settings, options: WorkerOptions) -> None:
+        self.database, self.settings, self.options = database, settings, options
+        self.worker_id = options.worker_id or uuid.uuid4().hex
+        self.keeper = LeaseKeeper(database, self.worker_id, settings.lease_seconds, options.parent)
+        self.cache = StageCache(database, settings.artifacts, self.keeper, settings.cache_gb * 1e9)
+        self.datasets = DatasetCache()
+        self.study_id = self._study_id(options.study)
+        self._runners: dict[int, TrialRunner] = {}
+
+    def run(self) -> None:
+        self._register()
+        self.keeper.start()
+        try:
+            with _signals(self.keeper.ask_to_stop):
+                self._work()
+        finally:
+            self.keeper.close()
+            self._sign_off()
+
+    def _work(self) -> None:
+        idle_since = time.monotonic()
+        while not self.keeper.stopping:
+            claim = self._claim()
+            if claim is not None:
+                self._run(claim)
+                idle_since = time.monotonic()
+                continue
+            limit = self.options.exit_when_idle
+            if limit is not None and time.monotonic() - idle_since >= limit and not self._work_may_come():
+                patiently(lambda: sweep(self.database, self.settings.lease_seconds))
+                return
+            time.sleep(_IDLE_SECONDS)
+
+    def _claim(self) -> Claim | None:
+        def step() -> Claim | None:
+            with self.database.transaction() as session:
+                now = self.database.now(session)
+                return claim_rows.claim(
+                    session, now, self.worker_id, self.settings.lease_seconds, study_id=self.study_id
+                )
+
+        return patiently(step)
+
+    def _work_may_come(self) -> bool:
+        """Whether others' running trials, or trials not claimable just now, may still need this worker."""
+
+        def step() -> bool:
+            with self.database.session() as session:
+                return rows.count_work(session, self.study_id) > 0
+
+        return patiently(step)
+
+    def _run(self, claim: Claim) -> None:
+        self.keeper.hold(claim)
+        try:
+            runner = self._runner(claim.study_id)
+            compute_baseline(self.database, runner.study, runner.plan, self.datasets.load)
+            state = runner.run(claim)
+        except StageBusy:
+            self._release(claim)
+        except Interrupted as interruption:
+            self._interrupted(claim, interruption)
+        except Exception as error:  # noqa: BLE001 - whatever a trial raises is stored and shown
+            self._failed(claim, describe(error))
+        else:
+            self._finish(claim, state)
+            self._after(runner)
+        finally:
+            self.keeper.hold(None)
+
+    def _runner(self, study_id: int) -> TrialRunner:
+        if study_id not in self._runners:
+            with self.database.session() as session:
+                study = session.get_one(Study, study_id)
+            plan = make_plan(StudySpecification.model_validate(study.specification))
+            self._runners = {
+                study_id: TrialRunner(
+                    self.database,
+                    self.settings.artifacts,
+                    self.keeper,
+                    self.cache,
+                    study,
+                    plan,
+                    OptunaTrials(self.database, study, plan),
+                    self.datasets.load,
+                )
+            }
+        return self._runners[study_id]
+
+    def _interrupted(self, claim: Claim, interruption: Interrupted) -> None:
+        if interruption.why is Interruption.SHUTDOWN:
+            self._release(claim)
+        elif interruption.why is Interruption.CANCELLED:
+            self._end(claim, TrialState.CANCELLED, "The study was cancelled.", None)
+
+    def _release(self, claim: Claim) -> None:
+        self._transact(lambda session: claim_rows.release(session, claim))
+
+    def _failed(self, claim: Claim, failure: Failure) -> None:
+        _log.warning("A trial failed: %s: %s", failure.type, failure.message)
+        if claim.failures < RETRIES[failure.kind]:
+            self._retry_later(claim, failure)
+            return
+        self._end(claim, TrialState.FAILED, f"{failure.type}: {failure.message}", failure)
+        if failure.kind is FailureKind.DISK:
+            self._transact(lambda session: self._pause(session, claim.study_id, failure))
+
+    def _retry_later(self, claim: Claim, failure: Failure) -> None:
+        def step(session: Session) -> None:
+            later = self.database.now(session) + RETRY_DELAY_SECONDS
+            claim_rows.release(
+                session, claim, not_before=later, failures=claim.failures + 1, error=failure.record
+            )
+            rows.add_event(session, claim.study_id, "retry", f"{failure.message} It will be tried again.")
+
+        self._transact(step)
+
+    def _end(self, claim: Claim, state: TrialState, why: str, failure: Failure | None) -> None:
+        """End a trial without a value: the error first, then Optuna's trial, then the claim."""
+        error = None if failure is None else failure.record
+        number = self._number(claim)
+        if error is not None:
+            self._transact(lambda session: claim_rows.note_error(session, claim, error))
+        if number is not None:
+            name = self._optuna_name(claim.study_id)
+            patiently(lambda: fail_optuna_trial(self.database, name, number, why))
+        self._finish(claim, state, error)
+
+    def _finish(self, claim: Claim, state: TrialState, error: dict[str, Any] | None = None) -> None:
+        self._transact(lambda session: claim_rows.finish(session, claim, state, error))
+        patiently(lambda: settle(self.database, claim.study_id))
+
+    def _after(self, runner: TrialRunner) -> None:
+        """What is worth doing between two trials."""
+        remove_finished(self.database, self.settings.artifacts, runner.study)
+        self.cache.evict()
+
+    def _number(self, claim: Claim) -> int | None:
+        with self.database.session() as session:
+            return rows.optuna_number(session, claim.slot_id)
+
+    def _optuna_name(self, study_id: int) -> str:
+        with self.database.session() as session:
+            return session.get_one(Study, study_id).optuna_name
+
+    def _pause(self, session: Session, study_id: int, failure: Failure) -> None:
+        study = rows.find_study(session, study_id, lock=True)
+        if study.state is StudyState.RUNNING:
+            rows.set_state(session, study, StudyState.PAUSED, f"no space left: {failure.message}")
+
+    def _study_id(self, name: str | None) -> int | None:
+        if name is None:
+            return None
+        with self.database.session() as session:
+            return rows.find_study(session, name).id
+
+    def _register(self) -> None:
+        def step(session: Session) -> None:
+            expires = self.database.now(session) + self.settings.lease_seconds
+            session.merge(
+                Worker(
+                    id=self.worker_id,
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    state=WorkerState.IDLE,
+                    lease_expires=expires,
+                )
+            )
+
+        self._transact(step)
+
+    def _sign_off(self) -> None:
+        self._transact(
+            lambda session: session.execute(
+                update(Worker)
+                .where(Worker.id == self.worker_id)
+                .values(state=WorkerState.STOPPED, ended_at=utc_now())
+            )
+        )
+
+    def _transact(self, step: Callable[[Session], Any]) -> None:
+        def transaction() -> None:
+            with self.database.transaction() as session:
+                step(session)
+
+        patiently(transaction)
+
+
+@contextmanager
+def _signals(ask_to_stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and the first Ctrl-C ask to stop, the second Ctrl-C ends the process where it is."""
+    asked = False
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            os._exit(130)
+        asked = True
+        ask_to_stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m tuner.engine.worker``: how a supervisor starts one; settings come from the environment."""
+    parser = argparse.ArgumentParser(prog="tuner.engine.worker")
+    parser.add_argument("--id", default=None)
+    parser.add_argument("--parent", type=int, default=None)
+    parser.add_argument("--study", default=None)
+    parser.add_argument("--idle-exit", type=float, default=None)
+    chosen = parser.parse_args(arguments)
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    run_with(settings, WorkerOptions(chosen.study, chosen.idle_exit, chosen.parent, chosen.id))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
