@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter
+
+import pytest
+import sqlalchemy as sa
+
+from tuner.store import Database, StudyState, TrialState, claims, stages
+from tuner.store.claims import Claim
+from tuner.store.states import Origin
+from tuner.store.tables import Slot, Study, Worker
+
+LEASE = 30.0
+
+
+def add_study(database: Database, name: str = "study", slots: int = 3, **changes: object) -> int:
+    with database.transaction() as session:
+        study = Study(
+            name=name,
+            specification={},
+            optuna_name=name,
+            optuna_id=1,
+            metric="ndcg@10",
+            direction="maximize",
+            sampler={},
+            pruner={},
+            max_trials=slots,
+        )
+        for key, value in changes.items():
+            setattr(study, key, value)
+        session.add(study)
+        session.flush()
+        session.add_all(Slot(study_id=study.id, ordinal=n, origin=Origin.SAMPLED) for n in range(slots))
+        return study.id
+
+
+@pytest.fixture
+def worker(database: Database) -> str:
+    with database.transaction() as session:
+        session.add_all(Worker(id=name, host="h", pid=1, lease_expires=0.0) for name in ("a", "b"))
+    return "a"
+
+
+def claim(database: Database, worker: str = "a", now: float = 100.0) -> Claim | None:
+    with database.transaction() as session:
+        return claims.claim(session, now, worker, LEASE)
+
+
+def slot(database: Database, slot_id: int) -> Slot:
+    with database.session() as session:
+        return session.get_one(Slot, slot_id)
+
+
+def test_trials_are_claimed_in_order_and_once(database: Database, worker: str) -> None:
+    add_study(database)
+    claimed = [claim(database) for _ in range(4)]
+    assert [one and one.ordinal for one in claimed] == [0, 1, 2, None]
+
+
+def test_the_first_claim_starts_the_study(database: Database, worker: str) -> None:
+    study_id = add_study(database)
+    claim(database)
+    with database.session() as session:
+        study = session.get_one(Study, study_id)
+    assert study.state is StudyState.RUNNING
+    assert study.started_at is not None
+
+
+@pytest.mark.parametrize("state", [StudyState.PAUSED, StudyState.STOPPED, StudyState.CANCELLED])
+def test_studies_that_do_not_run_give_out_nothing(database: Database, worker: str, state: StudyState) -> None:
+    add_study(database, state=state)
+    assert claim(database) is None
+
+
+def test_a_stopping_study_gives_out_what_was_begun(database: Database, worker: str) -> None:
+    study_id = add_study(database, state=StudyState.STOPPING)
+    with database.transaction() as session:
+        session.execute(sa.update(Slot).where(Slot.ordinal == 2).values(optuna_number=0))
+    claimed = claim(database)
+    assert claimed is not None
+    assert (claimed.study_id, claimed.ordinal) == (study_id, 2)
+    assert claim(database) is None
+
+
+def test_a_study_limits_its_trials_at_once(database: Database, worker: str) -> None:
+    add_study(database, workers=2)
+    assert [claim(database) is not None for _ in range(3)] == [True, True, False]
+
+
+def test_studies_take_turns(database: Database, worker: str) -> None:
+    first, second = add_study(database, "one"), add_study(database, "two")
+    claimed = [claim(database) for _ in range(4)]
+    assert [one and one.study_id for one in claimed] == [first, second, first, second]
+
+
+def test_enqueued_trials_go_first_and_begun_ones_before_them(database: Database, worker: str) -> None:
+    add_study(database)
+    with database.transaction() as session:
+        session.execute(sa.update(Slot).where(Slot.ordinal == 1).values(priority=1))
+        session.execute(sa.update(Slot).where(Slot.ordinal == 2).values(optuna_number=7))
+    claimed = [claim(database) for _ in range(3)]
+    assert [one and one.ordinal for one in claimed] == [2, 1, 0]
+
+
+def test_a_renewed_claim_is_not_expired(database: Database, worker: str) -> None:
+    add_study(database)
+    ours = claim(database, now=100.0)
+    assert ours is not None
+    with database.transaction() as session:
+        assert claims.renew(session, 120.0, ours, LEASE) is StudyState.RUNNING
+    with database.session() as session:
+        assert claims.expired(session, 149.0) == []
+        assert [one.id for one in claims.expired(session, 151.0)] == [ours.slot_id]
+
+
+def test_who_lost_a_claim_can_change_nothing(database: Database, worker: str) -> None:
+    add_study(database)
+    old = claim(database)
+    assert old is not None
+    with database.transaction() as session:
+        new = claims.take_over(session, 200.0, slot(database, old.slot_id), LEASE)
+        assert new is not None
+    with database.transaction() as session:
+        assert claims.renew(session, 201.0, old, LEASE) is None
+        assert not claims.release(session, old)
+        assert not claims.finish(session, old, TrialState.COMPLETED)
+        assert claims.finish(session, new, TrialState.LOST)
+    assert slot(database, old.slot_id).state is TrialState.LOST
+
+
+def test_only_one_takes_over_an_expired_claim(database: Database, worker: str) -> None:
+    add_study(database)
+    ours = claim(database)
+    assert ours is not None
+    expired = slot(database, ours.slot_id)
+    with database.transaction() as session:
+        taken = [claims.take_over(session, 200.0, expired, LEASE) for _ in range(2)]
+    assert [one is not None for one in taken] == [True, False]
+
+
+def test_a_live_claim_can_not_be_taken_over(database: Database, worker: str) -> None:
+    add_study(database)
+    ours = claim(database, now=100.0)
+    assert ours is not None
+    with database.transaction() as session:
+        assert claims.take_over(session, 129.0, slot(database, ours.slot_id), LEASE) is None
+
+
+def test_trials_whose_pretraining_runs_elsewhere_are_passed_over(database: Database, worker: str) -> None:
+    add_study(database)
+    with database.transaction() as session:
+        session.execute(sa.update(Slot).where(Slot.ordinal < 2).values(stage_key="k", stage_epochs=5))
+        stages.ensure(session, "k", model="m", stage="pretrain", dataset="d")
+        assert stages.acquire(session, 100.0, "k", "b", LEASE, 9)
+    first = claim(database, "a", now=110.0)
+    assert first is not None
+    assert first.ordinal == 2
+    assert claim(database, "a", now=110.0) is None
+    with database.transaction() as session:
+        stages.add_checkpoint(session, "k", 5, size=1, kept=True)
+    assert claim(database, "a", now=110.0) is not None
+
+
+def test_a_stage_whose_holder_died_blocks_nobody(database: Database, worker: str) -> None:
+    add_study(database, slots=1)
+    with database.transaction() as session:
+        session.execute(sa.update(Slot).values(stage_key="k", stage_epochs=5))
+        stages.ensure(session, "k", model="m", stage="pretrain", dataset="d")
+        assert stages.acquire(session, 100.0, "k", "b", LEASE, 9)
+    assert claim(database, "a", now=131.0) is not None
+
+
+def test_expiring_a_worker_frees_what_it_held(database: Database, worker: str) -> None:
+    add_study(database)
+    ours = claim(database, now=100.0)
+    assert ours is not None
+    with database.transaction() as session:
+        claims.expire_worker(session, "a")
+    with database.session() as session:
+        assert [one.id for one in claims.expired(session, 100.0)] == [ours.slot_id]
+
+
+def claim_all(url: str, worker: str) -> None:
+    database = Database(url)
+    while True:
+        with database.transaction() as session:
+            claimed = claims.claim(session, database.now(session), worker, LEASE)
+            if claimed is None:
+                break
+            session.execute(
+                sa.text("INSERT INTO claimed (slot, worker) VALUES (:slot, :worker)"),
+                {"slot": claimed.slot_id, "worker": worker},
+            )
+    database.close()
+
+
+@pytest.mark.parametrize(("slots", "processes"), [(200, 4), pytest.param(10_000, 8, marks=pytest.mark.slow)])
+def test_no_trial_is_claimed_twice(database: Database, worker: str, slots: int, processes: int) -> None:
+    add_study(database, slots=slots)
+    with database.transaction() as session:
+        session.execute(sa.text("CREATE TABLE claimed (slot INTEGER, worker TEXT)"))
+    url = database.url.render_as_string(hide_password=False)
+    context = multiprocessing.get_context("spawn")
+    running = [context.Process(target=claim_all, args=(url, "ab"[n % 2])) for n in range(processes)]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join(280)
+        assert process.exitcode == 0
+    with database.session() as session:
+        found = Counter(session.scalars(sa.text("SELECT slot FROM claimed")))
+    assert len(found) == slots
+    assert set(found.values()) == {1}
