@@ -43,9 +43,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         choices=("gelu", "relu", "swish", "tanh", "sigmoid"),
         stages=_BOTH,
     ),
-    Parameter(
-        "layer_norm_eps", "float", 1e-12, "Added to variances in layer norms.", minimum=0.0, stages=_BOTH
-    ),
+    Parameter("layer_norm_eps", "float", 1e-12, "Added to variances in layer norms.", minimum=0.0, stages=_BOTH),
     Parameter(
         "initializer_range",
         "float",
@@ -77,8 +75,6 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("item_attribute", "str", "class", "Item column that pretraining predicts.", stages=_BOTH),
     Parameter("pretrain_epochs", "int", 500, "Epochs of pretraining.", minimum=1),
     Parameter("save_step", "int", 10, "Pretraining epochs between checkpoints.", minimum=1),
-    Parameter(
-        "pre_model_path", "str", "", "Pretrained checkpoint that finetuning of the Python API starts from."
-    ),
+    Parameter("pre_model_path", "str", "", "Pretrained checkpoint that finetuning of the Python API starts from."),
     Parameter("loss_type", "str", "CE", "Loss of finetuning.", choices=("CE", "BPR"), stages=_FINETUNE),
 )

@@ -1,0 +1,130 @@
+"""S3Rec's network: embeddings, a transformer encoder, four projections for pretraining.
+
+Zhou et al., "S3-Rec: Self-Supervised Learning for Sequential Recommendation with Mutual Information Maximization",
+CIKM 2020. ``state_dict`` has RecBole's names and shapes, so that either program loads the other's file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.errors import ConfigError
+from model.layers import FeedForward, MultiHeadAttention, Noise, TransformerEncoder, TransformerLayer, dropout
+from model.recommender import Recommender
+
+if TYPE_CHECKING:
+    from model.config import Config
+    from model.data import SequentialDataset
+
+# What RecBole adds to the scores of keys that may not be seen; exp of it is exactly 0 in float32.
+HIDDEN = -10000.0
+
+
+class S3Rec(Recommender):
+    """The network of S3Rec.
+
+    Items have ids 1..item_num - 1; 0 is the padding, ``item_num`` the mask token.
+
+    Args:
+        item_num: number of item ids, padding included, mask token not.
+        feature_num: number of attributes, padding not included.
+        max_length: longest history, L.
+    """
+
+    def __init__(self, config: Config, item_num: int, feature_num: int, max_length: int) -> None:
+        super().__init__()
+        width, heads, eps = config["hidden_size"], config["n_heads"], config["layer_norm_eps"]
+        if width % heads:
+            raise ConfigError(f"hidden_size = {width}: n_heads = {heads} does not divide it. Change one of them.")
+        self.item_num, self.mask_token, self.max_length = item_num, item_num, max_length
+        self.hidden_dropout = config["hidden_dropout_prob"]
+        self.item_embedding = nn.Embedding(item_num + 1, width, padding_idx=0)
+        self.position_embedding = nn.Embedding(max_length, width)
+        # padding_idx has no effect here (the matrix is used as a whole); RecBole declares it too.
+        self.feature_embedding = nn.Embedding(feature_num, width, padding_idx=0)
+        layer = TransformerLayer(
+            MultiHeadAttention(width, heads, self.hidden_dropout, config["attn_dropout_prob"], eps),
+            FeedForward(width, config["inner_size"], config["hidden_act"], self.hidden_dropout, eps),
+        )
+        self.trm_encoder = TransformerEncoder(layer, config["n_layers"])
+        self.LayerNorm = nn.LayerNorm(width, eps=eps)
+        self.aap_norm = nn.Linear(width, width)
+        self.mip_norm = nn.Linear(width, width)
+        self.map_norm = nn.Linear(width, width)
+        self.sp_norm = nn.Linear(width, width)
+
+    def embed(self, items: Tensor, first_position: int, noise: Noise | None) -> Tensor:
+        """[B, l] item ids whose first column has position ``first_position`` -> [B, l, H]."""
+        positions = self.position_embedding.weight[first_position : first_position + items.shape[1]]
+        embedded = F.embedding(items, self.item_embedding.weight, padding_idx=0) + positions
+        return dropout(self.LayerNorm(embedded), self.hidden_dropout, noise)
+
+    def encode_pretraining(self, items: Tensor, noise: Noise | None, *, last_only: bool) -> Tensor:
+        """Encode left-padded sequences, every position seeing every other.
+
+        ``items`` [B, l] are the last l columns of sequences padded to L, so that positions end at L - 1.
+        Returns [B, l, H], or with ``last_only`` the last position's [B, H].
+        """
+        embedded = self.embed(items, self.max_length - items.shape[1], noise)
+        # The bias is left out when no row is padded: adding zeros would change nothing.
+        padded = items == 0
+        bias = padded[:, None].to(embedded.dtype) * HIDDEN if self._any(padded) else None
+        if not last_only:
+            full = None if bias is None else bias.expand(-1, items.shape[1], -1)
+            out: Tensor = self.trm_encoder(embedded, full, noise)
+            return out
+        last = torch.full((len(items),), items.shape[1] - 1, device=items.device)
+        full = None if bias is None else bias.expand(-1, items.shape[1], -1)
+        return self.trm_encoder.at_positions(embedded, last, full, bias, noise)
+
+    def encode_history(self, items: Tensor, lengths: Tensor, noise: Noise | None = None) -> Tensor:
+        """Encode right-padded histories [B, l], every position seeing earlier ones; the last item's [B, H].
+
+        Real positions never see the padding, which comes later; only the last layer, which looks back from one
+        position, has to be told where the row ends.
+        """
+        embedded = self.embed(items, 0, noise)
+        width = items.shape[1]
+        causal = torch.full((width, width), HIDDEN, dtype=embedded.dtype, device=items.device).triu_(1)
+        beyond = torch.arange(width, device=items.device) >= lengths[:, None]
+        last_bias = beyond[:, None].to(embedded.dtype) * HIDDEN if self._any(beyond) else None
+        return self.trm_encoder.at_positions(embedded, lengths - 1, causal.expand(len(items), -1, -1), last_bias, noise)
+
+    def score_all(self, histories: Tensor, lengths: Tensor) -> Tensor:
+        """See :meth:`Recommender.score_all`; the mask token's column is left out."""
+        return self.encode_history(histories, lengths) @ self.item_embedding.weight[:-1].T
+
+    def score(self, histories: Tensor, lengths: Tensor, candidates: Tensor) -> Tensor:
+        """See :meth:`Recommender.score`."""
+        encoded = self.encode_history(histories, lengths)
+        return torch.bmm(self.item_embedding.weight[candidates], encoded[:, :, None])[:, :, 0]
+
+    @staticmethod
+    def _any(mask: Tensor) -> bool:
+        # On a GPU asking would wait for it; there the bias is always built.
+        return mask.is_cuda or bool(mask.any())
+
+
+def build(config: Config, dataset: SequentialDataset) -> S3Rec:
+    """A model with the initial weights that RecBole has for ``config["seed"]``.
+
+    RecBole draws every module's default weights and then all weights anew, in the order of the modules, from
+    torch's global generator; the same is done here with that generator put back afterwards.
+    """
+    features = dataset.item_attributes(config["item_attribute"]).num - 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config["seed"])
+        model = S3Rec(config, dataset.item_num, features, config["MAX_ITEM_LIST_LENGTH"])
+
+        def initialise(module: nn.Module) -> None:
+            if isinstance(module, nn.Linear | nn.Embedding):
+                module.weight.data.normal_(0.0, config["initializer_range"])
+            if isinstance(module, nn.Linear):
+                module.bias.data.zero_()
+
+        model.apply(initialise)
+    return model

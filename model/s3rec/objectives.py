@@ -1,0 +1,230 @@
+"""What S3Rec's two stages minimise.
+
+An optimizer step sees the whole batch, as in RecBole. Inside it the batch is cut into micro-batches that fit the
+processor's cache, sorted by length so that hardly any padding is computed. The losses are sums over samples (finetuning
+divides by the batch size), so the gradients are those of the whole batch up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.layers import Noise
+from model.randomness import torch_generator
+from model.recommender import Objective, Recommender
+from model.s3rec.corruption import PretrainBatch, corrupt, left_padded
+from model.s3rec.network import S3Rec
+
+if TYPE_CHECKING:
+    from model.config import Config
+    from model.data import SequentialDataset
+
+# Tokens of one micro-batch: measured best on a CPU with 2 MB of second-level cache per core. A GPU takes the batch whole.
+PRETRAIN_TOKENS = 4096
+FINETUNE_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class PretrainLosses:
+    """The four terms, unweighted, each a sum over the micro-batch."""
+
+    aap: Tensor
+    mip: Tensor
+    map: Tensor
+    sp: Tensor
+
+    def total(self, config: Config) -> Tensor:
+        """The weighted sum that pretraining minimises."""
+        return (
+            config["aap_weight"] * self.aap
+            + config["mip_weight"] * self.mip
+            + config["map_weight"] * self.map
+            + config["sp_weight"] * self.sp
+        )
+
+
+def pretrain_losses(model: S3Rec, batch: PretrainBatch, features: Tensor, noise: Noise | None) -> PretrainLosses:
+    """The four losses of S3Rec's pretraining.
+
+    Args:
+        batch: left padded, possibly cut to its last columns.
+        features: multi-hot attributes by item id, float [item_num + 1, F].
+    """
+    masked = batch.masked_item_sequence == model.mask_token
+    visible = (batch.masked_item_sequence != 0) & ~masked
+    hidden = model.encode_pretraining(batch.masked_item_sequence, noise, last_only=False)
+    at_masked, items = hidden[masked], batch.pos_items[masked]
+    return PretrainLosses(
+        aap=_attribute_loss(model, model.aap_norm, hidden[visible], features[batch.pos_items[visible]]),
+        mip=_item_loss(model, at_masked, items, batch.neg_items[masked]),
+        map=_attribute_loss(model, model.map_norm, at_masked, features[items]),
+        sp=_segment_loss(model, batch, noise),
+    )
+
+
+def _attribute_loss(model: S3Rec, projection: torch.nn.Linear, hidden: Tensor, wanted: Tensor) -> Tensor:
+    logits = projection(hidden) @ model.feature_embedding.weight.T
+    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
+
+
+def _item_loss(model: S3Rec, hidden: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    projected = model.mip_norm(hidden)
+    return _preference(
+        (projected * model.item_embedding(positive)).sum(-1), (projected * model.item_embedding(negative)).sum(-1)
+    )
+
+
+def _segment_loss(model: S3Rec, batch: PretrainBatch, noise: Noise | None) -> Tensor:
+    sequences = torch.cat([batch.masked_segment_sequence, batch.pos_segment, batch.neg_segment])
+    context, positive, negative = model.encode_pretraining(sequences, noise, last_only=True).chunk(3)
+    context = model.sp_norm(context)
+    return _preference((context * positive).sum(-1), (context * negative).sum(-1))
+
+
+def _preference(positive: Tensor, negative: Tensor) -> Tensor:
+    """-log sigmoid of a difference of *sigmoids*: RecBole applies the sigmoid twice, and so do we."""
+    return -F.logsigmoid(torch.sigmoid(positive) - torch.sigmoid(negative)).sum()
+
+
+class _S3RecObjective(Objective):
+    stage: str
+
+    def __init__(self, model: Recommender, dataset: SequentialDataset, config: Config) -> None:
+        self.model = cast(S3Rec, model)
+        self.config = config
+        self.device = self.model.item_embedding.weight.device
+        self.samples = dataset.train.to(self.device)
+        self._dropout: Noise | None = None
+        self._draws = torch.Generator()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """See :meth:`Objective.begin_epoch`."""
+        seed = self.config["seed"]
+        self._draws = torch_generator(seed, self.stage, epoch, "samples", device=self.device)
+        self._dropout = Noise(torch_generator(seed, self.stage, epoch, "dropout", device=self.device))
+
+    def _micro_batches(self, lengths: Tensor, tokens: int) -> Iterator[tuple[slice, int]]:
+        """Row ranges of a batch sorted by falling length, with the longest length of each."""
+        if self.device.type != "cpu":
+            yield slice(0, len(lengths)), int(lengths[0])
+            return
+        row = 0
+        while row < len(lengths):
+            longest = int(lengths[row])
+            rows = max(1, tokens // longest)
+            yield slice(row, row + rows), longest
+            row += rows
+
+
+class PretrainObjective(_S3RecObjective):
+    """Masked items, attributes and segments."""
+
+    stage = "pretrain"
+
+    def __init__(self, model: Recommender, dataset: SequentialDataset, config: Config) -> None:
+        super().__init__(model, dataset, config)
+        features = dataset.item_attributes(config["item_attribute"]).multi_hot()
+        # The mask token has a row too (it can be drawn into a segment's pool only as an item, never as one).
+        self.features = F.pad(features, (0, 0, 0, 1)).to(self.device)
+
+    def backward(self, rows: Tensor) -> Tensor:
+        """See :meth:`Objective.backward`; the loss is a sum over the batch."""
+        rows = _by_length(rows, self.samples.length)
+        lengths = self.samples.length[rows]
+        histories = left_padded(self.samples, rows, self.model.max_length)
+        batch = corrupt(histories, lengths, self.model.mask_token, self.config["mask_ratio"], self._draws)
+        total = torch.zeros((), device=self.device)
+        for part, longest in self._micro_batches(lengths, PRETRAIN_TOKENS):
+            losses = pretrain_losses(self.model, batch.part(part, longest), self.features, self._dropout)
+            loss = losses.total(self.config)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+
+class FinetuneObjective(_S3RecObjective):
+    """The next item: cross entropy over all items, or BPR against sampled ones."""
+
+    stage = "finetune"
+
+    def __init__(self, model: Recommender, dataset: SequentialDataset, config: Config) -> None:
+        super().__init__(model, dataset, config)
+        self._negatives = None
+        if config["loss_type"] == "BPR":
+            self._negatives = NegativeSampler(dataset, config["train_neg_sample_args"], self.device)
+
+    def backward(self, rows: Tensor) -> Tensor:
+        """See :meth:`Objective.backward`; the loss is the mean over the batch."""
+        rows = _by_length(rows, self.samples.length)
+        lengths, targets = self.samples.length[rows], self.samples.target[rows]
+        negatives = self._negatives(targets, self._draws) if self._negatives is not None else None
+        total = torch.zeros((), device=self.device)
+        for part, longest in self._micro_batches(lengths, FINETUNE_TOKENS):
+            histories = self.samples.padded(rows[part], longest)
+            encoded = self.model.encode_history(histories, lengths[part], self._dropout)
+            wrong = negatives[part] if negatives is not None else None
+            loss = finetune_loss(self.model, encoded, targets[part], wrong) / len(rows)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+
+def finetune_loss(model: S3Rec, encoded: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
+    """Sum over the micro-batch of CE (no negatives) or BPR.
+
+    CE ranks against all rows of the item matrix, padding and mask token included, as RecBole does. BPR with several
+    negatives per sample is their mean.
+
+    Args:
+        encoded: float [B, H]. targets: int64 [B]. negatives: int64 [B, n] or None.
+    """
+    items = model.item_embedding
+    if negatives is None:
+        return F.cross_entropy(encoded @ items.weight.T, targets, reduction="sum")
+    positive = (encoded * items(targets)).sum(-1, keepdim=True)
+    negative = torch.bmm(items(negatives), encoded[:, :, None])[:, :, 0]
+    return -torch.log(1e-10 + torch.sigmoid(positive - negative)).mean(-1).sum()
+
+
+class NegativeSampler:
+    """Items that are not the target; items of the history are allowed, as in RecBole.
+
+    ``uniform`` draws from all items, ``popularity`` in proportion to how often an item is a target in any split,
+    raised to ``alpha``.
+    """
+
+    def __init__(self, dataset: SequentialDataset, arguments: dict[str, object], device: torch.device) -> None:
+        self._number = int(cast(int, arguments["sample_num"]))
+        self._items = dataset.item_num
+        self._steps: Tensor | None = None
+        if arguments["distribution"] == "popularity":
+            targets = torch.cat([dataset.train.target, dataset.valid.target, dataset.test.target])
+            weights = torch.bincount(targets, minlength=self._items).double() ** float(cast(float, arguments["alpha"]))
+            weights[0] = 0
+            self._steps = weights.cumsum(0).to(device)
+
+    def __call__(self, targets: Tensor, generator: torch.Generator) -> Tensor:
+        """int64 [B, sample_num] for targets [B]."""
+        shape = (len(targets), self._number)
+        uniform = torch.rand(shape, generator=generator, device=targets.device, dtype=torch.float64)
+        if self._steps is None:
+            # Uniform over the other items: the target's place is skipped, so nothing is ever drawn anew.
+            drawn = 1 + (uniform * (self._items - 2)).long()
+            return drawn + (drawn >= targets[:, None])
+        steps = self._steps
+        below, own = steps[targets - 1][:, None], (steps[targets] - steps[targets - 1])[:, None]
+        point = uniform * (steps[-1] - own)
+        point = torch.where(point >= below, point + own, point)
+        return torch.searchsorted(steps, point, right=True).clamp_(max=self._items - 1)
+
+
+def _by_length(rows: Tensor, length: Tensor) -> Tensor:
+    """The rows by falling length; equal lengths keep their order."""
+    rows = rows.to(length.device)
+    return rows[torch.argsort(length[rows], descending=True, stable=True)]

@@ -1,0 +1,161 @@
+"""The training loop: the order of samples, the optimizer, one epoch, and when to stop.
+
+Knows batches and losses, not models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from model.errors import NonFiniteLoss
+from model.recommender import Objective
+
+if TYPE_CHECKING:
+    from model.config import Config
+
+# Called after each batch with the share of the epoch that is done and the batch's loss. May raise to interrupt.
+Progress = Callable[[float, float], None]
+
+_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "adagrad": torch.optim.Adagrad,
+    "rmsprop": torch.optim.RMSprop,
+}
+
+
+def make_optimizer(parameters: Iterable[nn.Parameter], config: Config) -> torch.optim.Optimizer:
+    """The optimizer named by ``learner``, with torch's defaults for what RecBole does not set."""
+    kind: Any = _OPTIMIZERS[config["learner"]]
+    chosen = list(parameters)
+    options = {"lr": config["learning_rate"], "weight_decay": config["weight_decay"]}
+    if config["learner"] in ("adam", "adamw") and chosen[0].is_cuda:
+        options["fused"] = True
+    optimizer: torch.optim.Optimizer = kind(chosen, **options)
+    return optimizer
+
+
+def epoch_order(seed: int, epoch: int, number: int) -> Tensor:
+    """The order of the training samples in epoch ``epoch`` (0-based), int64 [number].
+
+    RecBole shuffles with one generator seeded with ``seed``; each epoch its data loader draws one seed and then one
+    permutation's seed from it. The order is therefore a function of the epoch, found by replaying those draws.
+    """
+    generator = torch.Generator()
+    generator.set_state(_state_before(seed, epoch, number))
+    return _draw_order(generator, number)
+
+
+@lru_cache(maxsize=64)
+def _state_before(seed: int, epoch: int, number: int) -> Tensor:
+    generator = torch.Generator()
+    if epoch == 0:
+        generator.manual_seed(seed)
+    else:
+        generator.set_state(_state_before(seed, epoch - 1, number))
+        _draw_order(generator, number)
+    return generator.get_state()
+
+
+def _draw_order(generator: torch.Generator, number: int) -> Tensor:
+    torch.empty((), dtype=torch.int64).random_(generator=generator)  # the loader's seed for its workers
+    return torch.randperm(number, generator=generator)
+
+
+def train_epoch(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    epoch: int,
+    number: int,
+    config: Config,
+    on_progress: Progress | None = None,
+) -> float:
+    """Train one epoch.
+
+    Args:
+        epoch: 0-based.
+        number: training samples.
+        on_progress: see :data:`Progress`; whatever it raises ends the epoch, with the weights somewhere inside it.
+
+    Returns:
+        The sum of the batches' losses, which is what RecBole reports.
+
+    Raises:
+        NonFiniteLoss: a loss became NaN or infinite.
+    """
+    seed = config["seed"]
+    order = epoch_order(seed, epoch, number) if config["shuffle"] else torch.arange(number)
+    batches = order.split(_positives_per_batch(config))  # type: ignore[no-untyped-call]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    clip = config["clip_grad_norm"]
+    objective.begin_epoch(epoch)
+    total: Tensor | None = None
+    for index, rows in enumerate(batches):
+        optimizer.zero_grad(set_to_none=True)
+        loss = objective.backward(rows)
+        if clip:
+            nn.utils.clip_grad_norm_(parameters, **clip)
+        # On a GPU reading the loss would wait for it, so there it is looked at when somebody wants to see it.
+        if not loss.is_cuda or on_progress is not None:
+            _check(float(loss), epoch, index)
+        optimizer.step()
+        total = loss if total is None else total + loss
+        if on_progress is not None:
+            on_progress((index + 1) / len(batches), float(loss))
+    result = float(total) if total is not None else 0.0
+    _check(result, epoch, len(batches) - 1)
+    return result
+
+
+def _positives_per_batch(config: Config) -> int:
+    size: int = config["train_batch_size"]
+    sampling = config["train_neg_sample_args"]
+    # RecBole counts every negative as a sample of the batch.
+    return max(size // sampling["sample_num"], 1) if sampling else size
+
+
+def _check(loss: float, epoch: int, batch: int) -> None:
+    if not math.isfinite(loss):
+        raise NonFiniteLoss(
+            f"The loss is {loss} in epoch {epoch + 1}, batch {batch + 1}. "
+            "Lower learning_rate, or set clip_grad_norm, e.g. {max_norm: 1.0}."
+        )
+
+
+@dataclass
+class EarlyStopping:
+    """RecBole's rule: a score as good as the best one counts as an improvement.
+
+    Attributes:
+        patience: ``stopping_step``; training ends after one more validation without improvement than this.
+        bigger: whether bigger scores are better.
+        best: best score so far; None before the first validation.
+        bad: validations without improvement in a row.
+    """
+
+    patience: int
+    bigger: bool
+    best: float | None = None
+    bad: int = 0
+
+    def update(self, score: float) -> bool:
+        """Take a validation score; True when it is the best so far."""
+        improved = self.best is None or (score >= self.best if self.bigger else score <= self.best)
+        if improved:
+            self.best, self.bad = score, 0
+        else:
+            self.bad += 1
+        return improved
+
+    @property
+    def stop(self) -> bool:
+        """Whether training should end."""
+        return self.bad > self.patience
