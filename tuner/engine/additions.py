@@ -73,9 +73,7 @@ def retry_trial(database: Database, name_or_id: str | int, number: int) -> Study
         raise TrialNotFound(f"{study.name} has no trial {number}.")
     if slot.state not in (TrialState.FAILED, TrialState.LOST, TrialState.CANCELLED):
         raise StudyStateError(f"Trial {number} is {slot.state}; only failed trials are run again.")
-    trials = optuna.load_study(study_name=study.optuna_name, storage=database.storage).get_trials(
-        deepcopy=False
-    )
+    trials = optuna.load_study(study_name=study.optuna_name, storage=database.storage).get_trials(deepcopy=False)
     parameters = next(trial.params for trial in trials if trial.number == number)
     plan = _plan_of(database, study.id)
     return _add_by_hand(database, study.id, plan, parameters, Origin.RETRIED)
@@ -114,9 +112,7 @@ def _add_by_hand(
         return record(study)
 
 
-def _rest_of_grid(
-    session: Session, study: Study, plan: Plan, max_trials: int, first: int
-) -> list[dict[str, Any]]:
+def _rest_of_grid(session: Session, study: Study, plan: Plan, max_trials: int, first: int) -> list[dict[str, Any]]:
     in_grid = select(Slot.parameters).where(Slot.study_id == study.id, Slot.origin == Origin.GRID)
     known = {_text(parameters) for parameters in session.scalars(in_grid)}
     missing = [point for point in plan.grid() if _text(point.parameters) not in known]

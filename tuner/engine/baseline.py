@@ -22,9 +22,7 @@ _log = logging.getLogger(__name__)
 _SECONDS = 300.0
 
 
-def compute_baseline(
-    database: Database, study: Study, plan: Plan, load: Callable[[Config], SequentialDataset]
-) -> None:
+def compute_baseline(database: Database, study: Study, plan: Plan, load: Callable[[Config], SequentialDataset]) -> None:
     """Compute and store the study's baseline, unless that is done or being done.
 
     A study without a baseline is still a study, so a failure is an event and no error.

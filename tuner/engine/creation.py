@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from tuner.engine import pruners, samplers
+from tuner.engine.inputs import check_inputs, pinned
 from tuner.engine.plan import GridPoint, Plan, make_plan
 from tuner.engine.record import StudyRecord, record
 from tuner.errors import StudyExists
@@ -42,9 +44,11 @@ def create(database: Database, settings: Settings, specification: StudySpecifica
     """
     _refuse_taken_name(database, specification.name)
     plan = make_plan(specification)
+    check_inputs(plan)
     sampler = samplers.choose(specification, plan.space)
     pruner = pruners.choose(specification.pruner)
     _check_stages(plan)
+    specification = pinned(specification, plan)
     slots = _slots(plan, sampler)
     settings.artifacts.mkdir(parents=True, exist_ok=True)
     optuna_study = _create_optuna_study(database, plan)
@@ -122,7 +126,9 @@ def _create_optuna_study(database: Database, plan: Plan) -> optuna.Study:
             study = optuna.create_study(storage=database.storage, study_name=name, direction=plan.direction)
         mark = {"model": plan.definition.name, "dataset": plan.specification.dataset, "created": time.time()}
         study.set_user_attr(MARK, mark)
-        study.set_metric_names([plan.metric])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([plan.metric])
     return study
 
 
@@ -131,9 +137,7 @@ def _remove_leftover(database: Database, name: str) -> None:
     existing = optuna.load_study(study_name=name, storage=database.storage)
     mark = existing.user_attrs.get(MARK)
     if mark is None or existing.get_trials(deepcopy=False):
-        raise StudyExists(
-            f"The database has an Optuna study {name!r} that was not made here. Choose another name."
-        )
+        raise StudyExists(f"The database has an Optuna study {name!r} that was not made here. Choose another name.")
     if time.time() - mark["created"] < _CREATION_SECONDS:
         raise _taken(name)
     optuna.delete_study(study_name=name, storage=database.storage)
@@ -163,8 +167,7 @@ def _check_stages(plan: Plan) -> None:
 
 def _warnings(plan: Plan) -> tuple[str, ...]:
     unknown = tuple(
-        f"{key} is not a parameter that {plan.definition.name} knows"
-        + (f"; did you mean {near}?" if near else ".")
+        f"{key} is not a parameter that {plan.definition.name} knows" + (f"; did you mean {near}?" if near else ".")
         for key, near in plan.config.unknown.items()
     )
     return unknown + plan.space.notes

@@ -53,9 +53,7 @@ class LeaseKeeper:
         parent: process whose death ends this worker too, None for a worker on its own.
     """
 
-    def __init__(
-        self, database: Database, worker_id: str, lease_seconds: float, parent: int | None = None
-    ) -> None:
+    def __init__(self, database: Database, worker_id: str, lease_seconds: float, parent: int | None = None) -> None:
         self.database, self.worker_id, self.lease_seconds = database, worker_id, lease_seconds
         self._parent = parent
         self._lock = threading.Lock()

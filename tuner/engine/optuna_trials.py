@@ -149,9 +149,7 @@ def _suggest_one(trial: Trial, name: str, distribution: BaseDistribution) -> Non
         case CategoricalDistribution():
             trial.suggest_categorical(name, distribution.choices)
         case FloatDistribution():
-            trial.suggest_float(
-                name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-            )
+            trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
         case _:
             raise AssertionError(f"a search space has no {type(distribution).__name__}")
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from model import registry
 from model.config import Config, load_config
-from model.data import catalog
+from model.defaults import DATA
 from model.parameters import Parameter
 from model.recommender import ModelDefinition, Stage, stage_key
 from tuner.space import SearchSpace
@@ -19,6 +19,8 @@ from tuner.specification import StudySpecification
 
 # A shared stage keeps at most so many checkpoints on the chance that a sampler asks for them.
 _MOST_KEPT_EPOCHS = 20
+# Keys that change what is read and how it is split, and so a stage's data.
+_DATA_KEYS = frozenset(parameter.name for parameter in DATA) | {"eval_args"}
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,10 @@ class Plan:
     def group_key(self, stage: Stage, parameters: Mapping[str, Any]) -> str:
         """What is known of the stage's key before the data set was read.
 
-        Searched values that shape no stage may shape the data set, so they tell groups apart as well.
+        Searched values that shape the data set tell groups apart as well.
         """
         values = self.space.values(parameters)
-        others = {
-            name: value for name, value in values.items() if not self.schema[name.rpartition(".")[2]].stages
-        }
+        others = {name: value for name, value in values.items() if name.rpartition(".")[2] in _DATA_KEYS}
         text = json.dumps(others, sort_keys=True)
         config = self.config.for_stage(stage.name, values)
         return stage_key(self.definition, stage, config, text, dict(self.schema))
@@ -111,9 +111,7 @@ class Plan:
         for point in islice(self._points(), limit):
             groups.setdefault(point.group_key, []).append(point)
         return [
-            point
-            for group in groups.values()
-            for point in sorted(group, key=lambda point: point.stage_epochs or 0)
+            point for group in groups.values() for point in sorted(group, key=lambda point: point.stage_epochs or 0)
         ]
 
     def _points(self) -> Iterator[GridPoint]:
@@ -138,7 +136,8 @@ class Plan:
             declared = self.schema[parameter.key]
             if parameter.stage not in (None, stage.name):
                 continue
-            if not declared.stages or declared.shapes(stage.name) or parameter.key == stage.epochs_key:
+            shapes_data = parameter.key in _DATA_KEYS
+            if shapes_data or declared.shapes(stage.name) or parameter.key == stage.epochs_key:
                 names.append(parameter.name)
         return names
 
@@ -147,12 +146,11 @@ def make_plan(specification: StudySpecification) -> Plan:
     """Check a specification and say what it means.
 
     Raises:
-        SpaceError, ConfigError, DatasetNotFound: what is wrong, where, and what to write instead.
+        SpaceError, ConfigError: what is wrong, where, and what to write instead.
     """
     definition = registry.get_model(specification.model)
     schema = registry.parameters_of(specification.model)
     space = SearchSpace.from_json(specification.space)
     config = load_config(specification.model, specification.dataset, config_dict=specification.config)
     space.check(schema, fixed=config.given)
-    catalog.locate(specification.dataset, config.get("data_path"))
     return Plan(specification, definition, schema, config, space)

@@ -27,6 +27,4 @@ class StudyRecord:
 
 def record(study: Study, warnings: tuple[str, ...] = ()) -> StudyRecord:
     """The record of a row."""
-    return StudyRecord(
-        study.id, study.name, study.state, study.reason, study.max_trials, study.created_at, warnings
-    )
+    return StudyRecord(study.id, study.name, study.state, study.reason, study.max_trials, study.created_at, warnings)

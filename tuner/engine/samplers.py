@@ -53,9 +53,7 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "random": Kind(RandomSampler),
-    "tpe": Kind(
-        TPESampler, ("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar")
-    ),
+    "tpe": Kind(TPESampler, ("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar")),
     "gp": Kind(GPSampler, ("n_startup_trials", "deterministic_objective"), needs="scipy"),
     "cmaes": Kind(
         CmaEsSampler,
@@ -100,9 +98,7 @@ def choose(specification: StudySpecification, space: SearchSpace) -> Choice:
         size = space.size or 1
         return Choice(name, {}, min(size, specification.max_trials or size))
     complete = _checked_options(name, options)
-    return Choice(
-        name, complete, specification.max_trials or min(space.size or DEFAULT_TRIALS, DEFAULT_TRIALS)
-    )
+    return Choice(name, complete, specification.max_trials or min(space.size or DEFAULT_TRIALS, DEFAULT_TRIALS))
 
 
 def build(record: Mapping[str, Any], seed: int, number: int) -> BaseSampler:
@@ -118,9 +114,7 @@ def _grid_fits(space: SearchSpace, max_trials: int | None) -> bool:
 
 def _check_exhaustive(space: SearchSpace, options: Mapping[str, Any]) -> None:
     if options:
-        raise SpecificationError(
-            f"The exhaustive sampler has no options; found {', '.join(sorted(options))}."
-        )
+        raise SpecificationError(f"The exhaustive sampler has no options; found {', '.join(sorted(options))}.")
     endless = [parameter for parameter in space.parameters if parameter.size is None]
     if endless:
         first = endless[0]

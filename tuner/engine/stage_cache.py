@@ -197,9 +197,7 @@ class StageCache:
         def step() -> None:
             with self.database.transaction() as session:
                 rows.add_epoch(session, request.key, report.epoch, report.loss, report.seconds)
-                session.execute(
-                    update(Slot).where(Slot.id == claim.slot_id).values(epochs_run=Slot.epochs_run + 1)
-                )
+                session.execute(update(Slot).where(Slot.id == claim.slot_id).values(epochs_run=Slot.epochs_run + 1))
 
         patiently(step)
 
@@ -209,9 +207,7 @@ class StageCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         run.save(path)
         size, epoch = path.stat().st_size, run.epoch
-        self._transact(
-            lambda session: rows.add_checkpoint(session, key, epoch, size=size, kept=epoch in keep)
-        )
+        self._transact(lambda session: rows.add_checkpoint(session, key, epoch, size=size, kept=epoch in keep))
 
     def _drop(self, key: str, epoch: int, keep: Collection[int]) -> None:
         """Delete a checkpoint that only served to resume this run, unless a trial wants just that epoch."""

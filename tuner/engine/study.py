@@ -70,9 +70,7 @@ def resume(database: Database, name_or_id: str | int) -> StudyRecord:
             return record(study)
         _require(study, "resume", StudyState.PAUSED, StudyState.STOPPED)
         if not _open_slots(session, study.id):
-            raise StudyStateError(
-                f"{study.name} has no trials left to run. Raise its budget (max_trials) instead."
-            )
+            raise StudyStateError(f"{study.name} has no trials left to run. Raise its budget (max_trials) instead.")
         rows.set_state(session, study, _going(study), "resumed by request")
         return record(study)
 

@@ -171,9 +171,7 @@ def _rule_met(database: Database, study_id: int) -> str | None:
     if specification.early_stop is not None or specification.target_value is not None:
         trials = optuna_study.get_trials(deepcopy=False)
     since = 0.0 if study.running_since is None else (utc_now() - study.running_since).total_seconds()
-    return reason_to_end(
-        specification, standing(trials, optuna_study.direction, study.seconds_before + since)
-    )
+    return reason_to_end(specification, standing(trials, optuna_study.direction, study.seconds_before + since))
 
 
 __all__ = ["Claim", "fail_optuna_trial", "settle", "sweep"]

@@ -96,9 +96,7 @@ class _Run:
         stage = self.plan.own_stage
         config = self.plan.stage_config(stage, self.trial.params)
         dataset = self.runner.load(config)
-        path = (
-            trial_folder(self.runner.artifacts, self.claim.study_id, self.trial.number) / f"{stage.name}.pth"
-        )
+        path = trial_folder(self.runner.artifacts, self.claim.study_id, self.trial.number) / f"{stage.name}.pth"
         run = self._resumed(path, config, dataset)
         if run is None:
             run = self._started(config, dataset)
@@ -137,18 +135,14 @@ class _Run:
         epochs = int(config[stage.epochs_key])
         key = stage_key(self.plan.definition, stage, config, dataset.fingerprint, dict(self.plan.schema))
         self.runner._transact(lambda session: self._plan_stage(session, key, epochs))
-        request = StageRequest(
-            key, self.plan.definition, stage, config, dataset, epochs, self._epochs_of_others(key)
-        )
+        request = StageRequest(key, self.plan.definition, stage, config, dataset, epochs, self._epochs_of_others(key))
         # A combination of a grid can wait while its worker takes another; a sampled trial is better finished,
         # or the sampler would choose more and more of them without having seen a result.
         waits = self.claim.origin is not Origin.GRID
         path = self.runner.cache.obtain(
             request,
             self.claim,
-            on_progress=lambda epoch, fraction, loss: self._progress(
-                stage.name, epoch, epochs, fraction, loss
-            ),
+            on_progress=lambda epoch, fraction, loss: self._progress(stage.name, epoch, epochs, fraction, loss),
             on_wait=(lambda: self._wait(stage.name, epochs)) if waits else None,
         )
         self.runner._transact(lambda session: self._count_reused(session, epochs))
@@ -157,9 +151,7 @@ class _Run:
     def _plan_stage(self, session: Session, key: str, epochs: int) -> None:
         """Tell everybody which stage this trial needs, and those of its group, which need the same one."""
         mine = Slot.id == self.claim.slot_id
-        session.execute(
-            update(Slot).where(mine).values(stage_key=key, stage_epochs=epochs, epochs_asked=epochs)
-        )
+        session.execute(update(Slot).where(mine).values(stage_key=key, stage_epochs=epochs, epochs_asked=epochs))
         if self.claim.group_key is not None:
             session.execute(
                 update(Slot)

@@ -201,9 +201,7 @@ class _Loop:
     def _retry_later(self, claim: Claim, failure: Failure) -> None:
         def step(session: Session) -> None:
             later = self.database.now(session) + RETRY_DELAY_SECONDS
-            claim_rows.release(
-                session, claim, not_before=later, failures=claim.failures + 1, error=failure.record
-            )
+            claim_rows.release(session, claim, not_before=later, failures=claim.failures + 1, error=failure.record)
             rows.add_event(session, claim.study_id, "retry", f"{failure.message} It will be tried again.")
 
         self._transact(step)
@@ -265,9 +263,7 @@ class _Loop:
     def _sign_off(self) -> None:
         self._transact(
             lambda session: session.execute(
-                update(Worker)
-                .where(Worker.id == self.worker_id)
-                .values(state=WorkerState.STOPPED, ended_at=utc_now())
+                update(Worker).where(Worker.id == self.worker_id).values(state=WorkerState.STOPPED, ended_at=utc_now())
             )
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from model.errors import ConfigError
+from model.parameters import ANY_STAGE
 from tuner.errors import SpaceError
 
 if TYPE_CHECKING:
@@ -46,23 +47,21 @@ def _declared(searched: SpaceParameter, schema: Mapping[str, Parameter]) -> Para
         return schema[searched.key]
     near = difflib.get_close_matches(searched.key, schema, n=1, cutoff=0.6)
     scope = f"{searched.stage}." if searched.stage else ""
-    fix = (
-        f"Did you mean {scope}{near[0]}?" if near else "`tuner models NAME` lists the parameters of a model."
-    )
+    fix = f"Did you mean {scope}{near[0]}?" if near else "`tuner models NAME` lists the parameters of a model."
     raise SpaceError(f"There is no parameter {searched.key}.", fix)
 
 
 def _check_stage(searched: SpaceParameter, declared: Parameter, schema: Mapping[str, Parameter]) -> None:
-    if searched.stage is None or searched.stage in declared.stages:
+    if searched.stage is None:
         return
-    stages = sorted({stage for parameter in schema.values() for stage in parameter.stages})
+    stages = sorted({stage for parameter in schema.values() for stage in parameter.stages} - {ANY_STAGE})
+    if searched.stage in stages and declared.shapes(searched.stage):
+        return
     if searched.stage not in stages:
         near = difflib.get_close_matches(searched.stage, stages, n=1)
         hint = f"Did you mean {near[0]}.{searched.key}?" if near else f"The stages are {', '.join(stages)}."
         raise SpaceError(f"There is no stage {searched.stage!r}.", hint)
-    where = (
-        f"It shapes {', '.join(sorted(declared.stages))}." if declared.stages else "It belongs to no stage."
-    )
+    where = f"It shapes {', '.join(sorted(declared.stages))}." if declared.stages else "It belongs to no stage."
     raise SpaceError(
         f"{searched.key} does nothing in the stage {searched.stage}.", f"{where} Write {searched.key} alone."
     )

@@ -25,7 +25,7 @@ def upgrade(url: str) -> None:
 
 def test_migrations_make_the_tables_that_the_program_declares(database: Database) -> None:
     def ours(_object: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
-        return kind != "table" or str(name).startswith("rectuner_") and name != schema.VERSION_TABLE
+        return kind != "table" or (str(name).startswith("rectuner_") and name != schema.VERSION_TABLE)
 
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": ours})
@@ -66,10 +66,14 @@ def test_times_come_back_as_utc(database: Database) -> None:
 
 
 def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
-    with pytest.raises(RuntimeError), database.transaction() as session:
-        session.add(Event(kind="k", message="m"))
-        session.flush()
-        raise RuntimeError
+    def fail() -> None:
+        with database.transaction() as session:
+            session.add(Event(kind="k", message="m"))
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     with database.session() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(Event)) == 0
 
@@ -77,7 +81,7 @@ def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
 def test_a_newer_database_is_refused(database: Database) -> None:
     with database.transaction() as session:
         session.execute(sa.text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'"))
-    with pytest.raises(DatabaseError, match="version 9999.*Upgrade the program"):
+    with pytest.raises(DatabaseError, match=r"version 9999.*Upgrade the program"):
         database.upgrade()
 
 

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import sqlalchemy as sa
+
+from model.errors import ConfigError, DatasetNotFound, ModelError
+from tuner.engine import study
+from tuner.engine.creation import MARK
+from tuner.errors import SpaceError, SpecificationError, StudyExists, TunerError
+from tuner.settings import Settings
+from tuner.space import SpaceParameter
+from tuner.specification import PrunerSpecification, SamplerSpecification, StudySpecification
+from tuner.store import Database, StudyState
+from tuner.store.tables import Slot, Study
+
+Make = Callable[..., StudySpecification]
+
+
+def slots(database: Database) -> list[Slot]:
+    with database.session() as session:
+        return list(session.scalars(sa.select(Slot).order_by(Slot.ordinal)))
+
+
+def test_a_study_waits_with_one_slot_for_each_combination(
+    database: Database, settings: Settings, specification: Make
+) -> None:
+    record = study.create(database, settings, specification())
+    assert (record.name, record.state, record.max_trials) == ("study", StudyState.QUEUED, 2)
+    assert [slot.parameters for slot in slots(database)] == [
+        {"finetune.learning_rate": 0.01},
+        {"finetune.learning_rate": 0.1},
+    ]
+
+
+def test_optuna_knows_the_study(database: Database, settings: Settings, specification: Make) -> None:
+    study.create(database, settings, specification())
+    known = optuna.load_study(study_name="study", storage=database.url.render_as_string(False))
+    assert known.direction is optuna.study.StudyDirection.MAXIMIZE
+    assert known.metric_names == ["ndcg@10"]
+    assert known.trials == []
+
+
+def test_shared_pretraining_is_one_run_of_slots_shortest_first(
+    database: Database, settings: Settings, specification: Make
+) -> None:
+    space = {"pretrain_epochs": [3, 1, 2], "finetune.learning_rate": [0.01, 0.1], "width": [4, 8]}
+    study.create(database, settings, specification(space=space))
+    found = slots(database)
+    groups = [slot.group_key for slot in found]
+    assert len(found) == 12
+    assert [slot.stage_epochs for slot in found] == [1, 1, 2, 2, 3, 3] * 2
+    assert len(set(groups[:6])) == len(set(groups[6:])) == 1
+    assert groups[0] != groups[6]
+
+
+def test_what_only_finetuning_sees_shares_one_pretraining(
+    database: Database, settings: Settings, specification: Make
+) -> None:
+    space = {"stopping_step": [1, 2], "finetune.learning_rate": [0.01, 0.1]}
+    study.create(database, settings, specification(space=space))
+    assert len({slot.group_key for slot in slots(database)}) == 1
+
+
+def test_sampled_studies_have_slots_without_parameters(
+    database: Database, settings: Settings, specification: Make
+) -> None:
+    sampler = SamplerSpecification(name="tpe", options={"n_startup_trials": 3})
+    space = {"learning_rate": SpaceParameter("learning_rate", "loguniform", low=-6, high=-1)}
+    study.create(database, settings, specification(space=space, sampler=sampler, max_trials=7))
+    assert [slot.parameters for slot in slots(database)] == [None] * 7
+    with database.session() as session:
+        record = session.scalars(sa.select(Study)).one().sampler
+    assert record == {
+        "name": "tpe",
+        "options": {
+            "n_startup_trials": 3,
+            "n_ei_candidates": 24,
+            "multivariate": True,
+            "group": False,
+            "constant_liar": True,
+        },
+    }
+
+
+CONTINUOUS = {"learning_rate": SpaceParameter("learning_rate", "uniform", low=0.001, high=0.1)}
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"model": "Tinny"}, ConfigError, "Did you mean"),
+        ({"dataset": "tpy"}, DatasetNotFound, "Did you mean toy"),
+        ({"space": {"widht": [1]}}, SpaceError, "Did you mean width"),
+        ({"space": {"width": [0]}}, SpaceError, "at least 1"),
+        ({"space": {"pretrain.trouble": ["none"]}}, SpaceError, "does nothing in the stage pretrain"),
+        ({"space": {"width": [4]}, "config": {"width": 8}}, SpaceError, "both fixed and searched"),
+        ({"config": {"width": "wide"}}, ConfigError, "width"),
+        (
+            {"space": CONTINUOUS, "sampler": SamplerSpecification(name="exhaustive")},
+            SpecificationError,
+            r"learning_rate \(uniform 0.001,0.1\).*`choice \[...\]` or a `quniform`, or use the sampler",
+        ),
+        (
+            {"sampler": SamplerSpecification(name="tpe", options={"startup": 3})},
+            SpecificationError,
+            "no option startup. It has n_startup_trials",
+        ),
+        (
+            {"pruner": PrunerSpecification(name="median", options={"percentile": 3})},
+            SpecificationError,
+            "no option percentile",
+        ),
+        (
+            {"pruner": PrunerSpecification(name="percentile", options={"percentile": 300})},
+            SpecificationError,
+            "between 0 and 100",
+        ),
+        ({"config": {"pre_model_path": "nowhere.pth"}}, ModelError, "nowhere.pth"),
+    ],
+)
+def test_a_mistake_is_explained_and_creates_nothing(
+    database: Database,
+    settings: Settings,
+    specification: Make,
+    options: dict[str, Any],
+    error: type[Exception],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        study.create(database, settings, specification(**options))
+    assert slots(database) == []
+    assert optuna.get_all_study_names(database.storage) == []
+    assert not settings.artifacts.exists()
+
+
+def test_a_missing_attribute_column_names_file_and_columns(
+    database: Database, settings: Settings, specification: Make, data_root: Path
+) -> None:
+    chosen = specification(model="S3Rec", config={"item_attribute": "genre"})
+    with pytest.raises(ModelError, match=r"genre.*toy\.item\. It has item_id, class\."):
+        study.create(database, settings, chosen)
+
+
+def test_a_name_is_used_once(database: Database, settings: Settings, specification: Make) -> None:
+    study.create(database, settings, specification())
+    with pytest.raises(StudyExists, match="'study'"):
+        study.create(database, settings, specification())
+    assert len(slots(database)) == 2
+
+
+def test_what_a_crash_left_of_a_creation_does_not_block_the_name(
+    database: Database, settings: Settings, specification: Make
+) -> None:
+    left = optuna.create_study(study_name="study", storage=database.storage)
+    left.set_user_attr(MARK, {"created": 0.0})
+    assert study.create(database, settings, specification()).name == "study"
+
+
+def test_other_peoples_optuna_studies_are_left_alone(
+    database: Database, settings: Settings, specification: Make
+) -> None:
+    optuna.create_study(study_name="study", storage=database.storage)
+    with pytest.raises(TunerError, match="was not made here"):
+        study.create(database, settings, specification())
+    assert optuna.get_all_study_names(database.storage) == ["study"]
+
+
+def test_a_data_folder_given_relative_is_found_from_anywhere(
+    database: Database,
+    settings: Settings,
+    specification: Make,
+    data_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TUNER_DATA_ROOT", str(data_root / "nothing"))
+    monkeypatch.chdir(data_root.parent)
+    study.create(database, settings, specification(config={"data_path": data_root.name}))
+    with database.session() as session:
+        stored = session.scalars(sa.select(Study)).one().specification
+    assert stored["config"]["data_path"] == str(data_root)
+
+
+def test_unknown_configuration_keys_are_warned_of(database: Database, settings: Settings, specification: Make) -> None:
+    record = study.create(database, settings, specification(config={"stoping_step": 3}))
+    assert record.warnings == ("stoping_step is not a parameter that Tiny knows; did you mean stopping_step?",)
