@@ -58,18 +58,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file can't be read, is no YAML, or holds something else than a mapping.
     """
     try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read ({error.strerror}). Check config_files.") from error
+    return parse_yaml(content, str(path))
+
+
+def parse_yaml(content: bytes, name: str) -> dict[str, Any]:
+    """The mapping in the bytes of a YAML file called ``name``; see :func:`read_yaml`."""
+    try:
         # bandit-style linters distrust `load`; this loader is a SafeLoader.
-        loader = _YamlLoader(path.read_text(encoding="utf-8"))
+        loader = _YamlLoader(content.decode("utf-8"))
         try:
             loaded = loader.get_single_data()
         finally:
             loader.dispose()
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read ({error.strerror}). Check config_files.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not valid YAML: {error}. Quote texts such as '[0,inf)'.") from error
+        raise ConfigError(f"{name}: is not valid YAML: {error}. Quote texts such as '[0,inf)'.") from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise ConfigError(f"{path}: holds a {type(loaded).__name__}; write `key: value` lines.")
+        raise ConfigError(f"{name}: holds a {type(loaded).__name__}; write `key: value` lines.")
     return {str(key): value for key, value in loaded.items()}
