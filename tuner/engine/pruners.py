@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -22,7 +24,9 @@ from tuner.specification import PrunerSpecification
 
 def _patient(patience: int = 3, min_delta: float = 0.0) -> BasePruner:
     """Prunes when a trial's own best did not improve for ``patience`` epochs."""
-    return PatientPruner(None, patience, min_delta)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return PatientPruner(None, patience, min_delta)
 
 
 def _percentile(

@@ -79,7 +79,7 @@ def add_event(
 def count_slots(session: Session, study_id: int) -> dict[TrialState, int]:
     """The number of slots in each state that occurs."""
     query = select(Slot.state, func.count()).where(Slot.study_id == study_id).group_by(Slot.state)
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def has_work_begun(session: Session, study_id: int) -> bool:

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tuner.engine.stopping import reason_to_end, standing
+from tuner.specification import StudySpecification
+
+BEGIN = datetime(2026, 1, 1)
+
+
+def trials(*values: float | None) -> list[FrozenTrial]:
+    """Trials that ended one after the other, None for one that failed."""
+    made = []
+    for number, value in enumerate(values):
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        trial = create_trial(state=state, value=value)
+        trial.number = number
+        trial.datetime_complete = BEGIN + timedelta(seconds=number)
+        made.append(trial)
+    return made
+
+
+def reason(
+    *values: float | None, direction: StudyDirection = StudyDirection.MAXIMIZE, seconds: float = 0.0, **rules: Any
+) -> str | None:
+    specification = StudySpecification(name="s", dataset="d", space={}, **rules)
+    return reason_to_end(specification, standing(trials(*values), direction, seconds))
+
+
+def test_nothing_ends_a_study_without_rules() -> None:
+    assert reason(0.1, 0.1, 0.1, seconds=1e9) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ((0.1, 0.2, 0.1), False),
+        ((0.1, 0.2, 0.1, 0.2), True),  # an equal value is no improvement
+        ((0.1, 0.2, None, 0.1), False),  # a failure says nothing
+        ((0.1, 0.2, 0.1, 0.3), False),
+    ],
+)
+def test_early_stop_counts_trials_without_improvement(values: tuple[float | None, ...], ends: bool) -> None:
+    found = reason(*values, early_stop=2)
+    assert found == ("early stop: no improvement in 2 trials since trial 1" if ends else None)
+
+
+def test_early_stop_goes_by_the_time_of_finishing() -> None:
+    done = trials(0.5, 0.1, 0.2)
+    done[0].datetime_complete = BEGIN + timedelta(minutes=1)  # trial 0 was the last to finish
+    specification = StudySpecification(name="s", dataset="d", space={}, early_stop=1)
+    assert reason_to_end(specification, standing(done, StudyDirection.MAXIMIZE, 0.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("direction", "value", "ends"),
+    [
+        (StudyDirection.MAXIMIZE, 0.3, True),
+        (StudyDirection.MAXIMIZE, 0.29, False),
+        (StudyDirection.MINIMIZE, 0.3, True),
+        (StudyDirection.MINIMIZE, 0.31, False),
+    ],
+)
+def test_a_target_value_ends_the_study(direction: StudyDirection, value: float, ends: bool) -> None:
+    found = reason(value, direction=direction, target_value=0.3)
+    assert found == ("target value: trial 0 reached 0.3 (wanted 0.3)" if ends else None)
+
+
+def test_a_time_limit_ends_the_study() -> None:
+    assert reason(seconds=9.0, timeout_seconds=10.0) is None
+    assert reason(seconds=10.0, timeout_seconds=10.0) == "time limit: 10 seconds are used"
