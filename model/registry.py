@@ -18,6 +18,7 @@ GROUP = "rectuner.models"
 # naming a model costs no import and model packages may import the configuration.
 BUILT_IN = {
     "S3Rec": "model.s3rec:DEFINITION",
+    "SURGE": "model.surge:DEFINITION",
 }
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.layers import Noise
+from model.negatives import NegativeSampler
 from model.randomness import torch_generator
 from model.recommender import Objective, Recommender
 from model.s3rec.corruption import PretrainBatch, corrupt, left_padded
@@ -190,38 +191,6 @@ def finetune_loss(model: S3Rec, encoded: Tensor, targets: Tensor, negatives: Ten
     positive = (encoded * items(targets)).sum(-1, keepdim=True)
     negative = torch.bmm(items(negatives), encoded[:, :, None])[:, :, 0]
     return -torch.log(1e-10 + torch.sigmoid(positive - negative)).mean(-1).sum()
-
-
-class NegativeSampler:
-    """Items that are not the target; items of the history are allowed, as in RecBole.
-
-    ``uniform`` draws from all items, ``popularity`` in proportion to how often an item is a target in any split,
-    raised to ``alpha``.
-    """
-
-    def __init__(self, dataset: SequentialDataset, arguments: dict[str, object], device: torch.device) -> None:
-        self._number = int(cast(int, arguments["sample_num"]))
-        self._items = dataset.item_num
-        self._steps: Tensor | None = None
-        if arguments["distribution"] == "popularity":
-            targets = torch.cat([dataset.train.target, dataset.valid.target, dataset.test.target])
-            weights = torch.bincount(targets, minlength=self._items).double() ** float(cast(float, arguments["alpha"]))
-            weights[0] = 0
-            self._steps = weights.cumsum(0).to(device)
-
-    def __call__(self, targets: Tensor, generator: torch.Generator) -> Tensor:
-        """int64 [B, sample_num] for targets [B]."""
-        shape = (len(targets), self._number)
-        uniform = torch.rand(shape, generator=generator, device=targets.device, dtype=torch.float64)
-        if self._steps is None:
-            # Uniform over the other items: the target's place is skipped, so nothing is ever drawn anew.
-            drawn = 1 + (uniform * (self._items - 2)).long()
-            return drawn + (drawn >= targets[:, None])
-        steps = self._steps
-        below, own = steps[targets - 1][:, None], (steps[targets] - steps[targets - 1])[:, None]
-        point = uniform * (steps[-1] - own)
-        point = torch.where(point >= below, point + own, point)
-        return torch.searchsorted(steps, point, right=True).clamp_(max=self._items - 1)
 
 
 def _by_length(rows: Tensor, length: Tensor) -> Tensor:

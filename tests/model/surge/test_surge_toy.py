@@ -1,0 +1,129 @@
+"""A data set with planted interests: does the graph find them?"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.surge.network import ItemEmbedding, SurgeNetwork
+from model.surge.recommender import Surge
+from model.surge.shape import Shape
+
+GROUPS, SIZE, LONGEST, STEPS, BATCH, NEGATIVES = 4, 20, 24, 400, 64, 4
+ITEMS = GROUPS * SIZE + 1
+
+
+def group_of(items: Tensor) -> Tensor:
+    """Items 1..20 are group 0, 21..40 group 1, ..."""
+    return (items - 1) // SIZE
+
+
+def draw(number: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Histories, lengths, core groups and targets: users follow a core interest, a second one, and noise."""
+
+    def integers(high: int, *shape: int) -> Tensor:
+        return torch.randint(high, shape, generator=generator)
+
+    lengths = 10 + integers(LONGEST - 9, number)
+    core = integers(GROUPS, number)
+    second = (core + 1 + integers(GROUPS - 1, number)) % GROUPS
+    chance = torch.rand(number, LONGEST, generator=generator)
+    group = torch.where(chance < 0.60, core[:, None], second[:, None])
+    group = torch.where(chance < 0.85, group, integers(GROUPS, number, LONGEST))
+    items = group * SIZE + 1 + integers(SIZE, number, LONGEST)
+    histories = items.masked_fill(torch.arange(LONGEST) >= lengths[:, None], 0)
+    return histories, lengths, core, core * SIZE + 1 + integers(SIZE, number)
+
+
+def trained(variant: str, metric_trained: bool, seed: int) -> SurgeNetwork:
+    shape = Shape(
+        width=16,
+        hidden=16,
+        heads=1,
+        metric_heads=1,
+        threshold=0.35,
+        metric_trained=metric_trained,
+        pool_length=8,
+        longest=LONGEST,
+        attention_sizes=(80, 40),
+        activation="relu",
+        prediction_sizes=(100, 64),
+        normalized=True,
+        positioned=True,
+        constant=False,
+    )
+    network = SurgeNetwork(variant, ItemEmbedding(ITEMS, 16, None, 0, 0), shape, 0.0)
+    generator = torch.Generator().manual_seed(seed)
+    network.reset(generator)
+    network.train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+    for _ in range(STEPS):
+        histories, lengths, _, targets = draw(BATCH, generator)
+        wrong = torch.randint(1, ITEMS - 1, (BATCH, NEGATIVES), generator=generator)
+        items = torch.cat([targets[:, None], wrong + (wrong >= targets[:, None])], dim=1)
+        optimizer.zero_grad()
+        scores = network.score(network.context(histories, lengths), items)
+        (-scores.log_softmax(1)[:, 0].mean()).backward()
+        optimizer.step()
+    return network.eval()
+
+
+def pairs(network: SurgeNetwork) -> tuple[Tensor, Tensor, Tensor]:
+    """Of all pairs of different places of 200 new users: similarity, whether linked, whether of one group."""
+    histories, lengths, _, _ = draw(200, torch.Generator().manual_seed(99))
+    with torch.no_grad():
+        context = network.context(histories, lengths)
+    upper = torch.ones(LONGEST, LONGEST, dtype=torch.bool).triu(1)[None]
+    mask = context.positions.mask
+    chosen = mask[:, :, None] & mask[:, None, :] & upper[:, : mask.shape[1], : mask.shape[1]]
+    group = group_of(histories)
+    return (
+        context.graph.similarity[chosen],
+        context.graph.edges[chosen],
+        (group[:, :, None] == group[:, None, :])[chosen],
+    )
+
+
+def chance_of_order(higher: Tensor, lower: Tensor) -> float:
+    """P(a value of the first set exceeds one of the second)."""
+    return (torch.searchsorted(lower.sort().values, higher).double().mean() / len(lower)).item()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric_trained", [True, False], ids=["ste", "none"])
+@pytest.mark.parametrize("variant", ["released", "paper"])
+def test_the_graph_finds_the_planted_interests(variant: str, metric_trained: bool) -> None:
+    network = trained(variant, metric_trained, seed=0)
+    similarity, linked, same = pairs(network)
+    assert same[linked].double().mean() >= 0.85
+    assert chance_of_order(similarity[same], similarity[~same]) >= 0.90
+    histories, lengths, core, _ = draw(100, torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        best = Surge(network, ITEMS).score_all(histories, lengths).topk(10).indices
+    assert (group_of(best) == core[:, None]).double().mean() >= 0.75
+    _show_blocks(network)
+
+
+def _show_blocks(network: SurgeNetwork) -> None:
+    """Sorted by group, the graph of one user with all groups is four blocks: denser inside than between."""
+    generator = torch.Generator().manual_seed(1)
+    group = torch.arange(GROUPS).repeat_interleave(LONGEST // GROUPS)
+    items = group * SIZE + 1 + torch.randint(SIZE, (LONGEST,), generator=generator)
+    with torch.no_grad():
+        edges = network.context(items[None], torch.tensor([LONGEST])).graph.edges[0]
+    size = LONGEST // GROUPS
+    density = edges.float().view(GROUPS, size, GROUPS, size).mean((1, 3))
+    print("\n" + "\n".join("".join("#" if edge else "." for edge in row) for row in edges.tolist()))
+    between = density[~torch.eye(GROUPS, dtype=torch.bool)]
+    assert density.diagonal().min() > between.max() + 0.4
+
+
+def test_untrained_graphs_know_nothing() -> None:
+    embedding = ItemEmbedding(ITEMS, 16, None, 0, 0)
+    shape = Shape(16, 16, 1, 1, 0.35, True, 8, LONGEST, (80, 40), "relu", (100, 64), True, True, False)
+    network = SurgeNetwork("released", embedding, shape, 0.0)
+    network.reset(torch.Generator().manual_seed(0))
+    similarity, linked, same = pairs(network.eval())
+    assert same[linked].double().mean() == pytest.approx(same.double().mean().item(), abs=0.06)
+    assert chance_of_order(similarity[same], similarity[~same]) == pytest.approx(0.5, abs=0.06)
