@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from tuner.insight.importance import Importances, importances
-from tuner.insight.reports import get_study, get_trial, list_studies, list_trials
+from tuner.insight.reports import (
+    get_study,
+    get_trial,
+    list_studies,
+    list_trials,
+    parameter_names,
+    workers_alive,
+)
 from tuner.insight.summaries import (
     EpochCounts,
     Page,
@@ -28,4 +35,6 @@ __all__ = [
     "importances",
     "list_studies",
     "list_trials",
+    "parameter_names",
+    "workers_alive",
 ]

@@ -57,7 +57,16 @@ def optimization_history(database: Database, name: str | int, theme: str = "ligh
         hovertemplate=f"best {data.metric} %{{y:.4f}}<extra></extra>",
     )
     if data.baseline is not None:
-        _level(figure, look, data.baseline, "popularity")
+        # A trace and not a shape, because shapes don't count when the axis finds its range.
+        figure.add_scatter(
+            x=[data.numbers[0], data.numbers[-1]],
+            y=[data.baseline] * 2,
+            mode="lines" if len(data.numbers) > 1 else "markers",
+            name=f"popularity {data.baseline:.4f}",
+            line={"dash": "dash", "width": 1.5, "color": look.baseline},
+            marker={"symbol": "line-ew-open", "size": 24, "color": look.baseline},
+            hovertemplate=f"popularity ranking {data.baseline:.4f}<extra></extra>",
+        )
     figure.update_xaxes(tickformat="d", **_whole_numbers(data.numbers))
     return figure
 
@@ -145,14 +154,11 @@ def parameter_slices(database: Database, name: str | int, theme: str = "light") 
             mode="markers",
             marker={"size": 7, "color": look.accent, "opacity": 0.55},
             customdata=data.numbers,
-            hovertemplate=f"trial %{{customdata}}<br>{parameter} %{{x}}<br>"
-            f"{data.metric} %{{y:.4f}}<extra></extra>",
+            hovertemplate=f"trial %{{customdata}}<br>{parameter} %{{x}}<br>{data.metric} %{{y:.4f}}<extra></extra>",
             row=place // columns + 1,
             col=place % columns + 1,
         )
-        axis = {"title": {"text": parameter}, "nticks": 5} | (
-            {"type": "category"} if text else _scale(values)
-        )
+        axis = {"title": {"text": parameter}, "nticks": 5} | ({"type": "category"} if text else _scale(values))
         figure.update_xaxes(axis, row=place // columns + 1, col=place % columns + 1)
     figure.update_yaxes(title={"text": data.metric}, col=1)
     return figure
@@ -244,21 +250,6 @@ def _curves(figure: go.Figure, look: Theme, curves: Sequence[series.Curve], empt
         )
     figure.update_xaxes(tickformat="d", **_whole_numbers([e for curve in curves for e in curve.epochs]))
     return figure
-
-
-def _level(figure: go.Figure, look: Theme, value: float, label: str) -> None:
-    figure.add_hline(
-        y=value,
-        line={"dash": "dash", "width": 1.25, "color": look.baseline},
-        annotation={
-            "text": f"{label} {value:.4f}",
-            "font": {"size": 11, "color": look.baseline},
-            "xanchor": "right",
-            "x": 1,
-            "xref": "paper",
-            "yanchor": "bottom",
-        },
-    )
 
 
 def _whole_numbers(values: Any) -> dict[str, Any]:

@@ -18,9 +18,7 @@ from sqlalchemy.orm import Session
 _PORTION = 500
 
 trials = table("trials", column("trial_id", Integer), column("number", Integer), column("study_id", Integer))
-trial_values = table(
-    "trial_values", column("trial_id", Integer), column("objective", Integer), column("value", Double)
-)
+trial_values = table("trial_values", column("trial_id", Integer), column("objective", Integer), column("value", Double))
 _params = table(
     "trial_params",
     column("trial_id", Integer),
@@ -44,9 +42,7 @@ def params_of(session: Session, trial_ids: Iterable[int]) -> dict[int, dict[str,
     return found
 
 
-def attributes_of(
-    session: Session, trial_ids: Iterable[int], keys: tuple[str, ...]
-) -> dict[int, dict[str, Any]]:
+def attributes_of(session: Session, trial_ids: Iterable[int], keys: tuple[str, ...]) -> dict[int, dict[str, Any]]:
     """User attributes of the given names, by trial id."""
     found: dict[int, dict[str, Any]] = {}
     for ids in _portions(trial_ids):

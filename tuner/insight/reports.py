@@ -105,6 +105,24 @@ def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:
         return TrialDetail(**known, curves=tuple(rows.curves(session, slot)), epochs=epochs)
 
 
+def parameter_names(database: Database, name: str | int) -> list[str]:
+    """The searched parameters in declared order."""
+    with database.session() as session:
+        study = rows.find_study(session, name)
+    return list(SearchSpace.from_json(study.specification["space"]).names)
+
+
+def workers_alive(database: Database) -> int:
+    """Workers of the installation that were heard of within their lease."""
+    with database.session() as session:
+        return _workers_alive(database, session)
+
+
+def _workers_alive(database: Database, session: Session) -> int:
+    alive = (Worker.lease_expires > database.now(session)) & Worker.ended_at.is_(None)
+    return session.scalar(select(func.count()).where(alive)) or 0
+
+
 # Studies
 
 
@@ -117,9 +135,6 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
             func.coalesce(func.sum(Slot.epochs_reused), 0),
         ).where(Slot.study_id == study.id)
     ).one()
-    alive = session.scalar(
-        select(func.count()).where(Worker.lease_expires > database.now(session), Worker.ended_at.is_(None))
-    )
     best = _best(session, study)
     return StudySummary(
         id=study.id,
@@ -144,7 +159,7 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         ended_at=study.ended_at,
         eta_seconds=_eta_seconds(session, study, counts),
         workers_wanted=study.workers,
-        workers_alive=alive or 0,
+        workers_alive=_workers_alive(database, session),
         epochs=EpochCounts(int(asked), int(run), int(reused)),
     )
 
@@ -185,9 +200,7 @@ def _eta_seconds(session: Session, study: Study, counts: dict[TrialState, int]) 
 def _trials(study: Study) -> Select[Any]:
     """Slots with what belongs to each: Optuna's trial and value, the worker, the progress."""
     mine = and_(optuna.trials.c.study_id == study.optuna_id, optuna.trials.c.number == Slot.optuna_number)
-    value = and_(
-        optuna.trial_values.c.trial_id == optuna.trials.c.trial_id, optuna.trial_values.c.objective == 0
-    )
+    value = and_(optuna.trial_values.c.trial_id == optuna.trials.c.trial_id, optuna.trial_values.c.objective == 0)
     return (
         select(
             Slot,
@@ -237,9 +250,7 @@ def _summaries(session: Session, study: Study, found: Sequence[Row[Any]]) -> lis
     ]
 
 
-def _summary(
-    row: Row[Any], params: dict[str, Any] | None, attributes: dict[str, Any], now: datetime
-) -> TrialSummary:
+def _summary(row: Row[Any], params: dict[str, Any] | None, attributes: dict[str, Any], now: datetime) -> TrialSummary:
     slot: Slot = row.Slot
     end = slot.ended_at or now
     return TrialSummary(
@@ -279,6 +290,4 @@ def _error(error: dict[str, Any] | None) -> TrialError | None:
 def _progress(row: tables.Progress | None) -> Progress | None:
     if row is None:
         return None
-    return Progress(
-        row.stage, row.epoch, row.epochs, row.fraction, row.loss, row.valid_score, row.note, row.updated_at
-    )
+    return Progress(row.stage, row.epoch, row.epochs, row.fraction, row.loss, row.valid_score, row.note, row.updated_at)

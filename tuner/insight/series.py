@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import and_, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from tuner.insight import optuna_tables as optuna
@@ -59,6 +59,33 @@ class Sample:
     params: tuple[dict[str, Any], ...]
 
 
+@dataclass(frozen=True)
+class Activity:
+    """How much there is to draw; a figure whose counts are the same is the same.
+
+    Attributes:
+        ended: trials that ended.
+        epochs: finished epochs of the study's trials.
+        shared_epochs: finished epochs of the pretrainings that they use.
+    """
+
+    ended: int
+    epochs: int
+    shared_epochs: int
+
+
+def activity(database: Database, name: str | int) -> Activity:
+    """Counts that are much cheaper than the figures."""
+    with database.session() as session:
+        study = rows.find_study(session, name)
+        slots = select(Slot.id).where(Slot.study_id == study.id)
+        keys = select(Slot.stage_key).where(Slot.study_id == study.id, Slot.stage_key.is_not(None))
+        ended = select(func.count()).where(Slot.study_id == study.id, Slot.ended_at.is_not(None))
+        epochs = select(func.count()).select_from(Epoch).where(Epoch.slot_id.in_(slots))
+        shared = select(func.count()).select_from(StageEpoch).where(StageEpoch.stage_key.in_(keys))
+        return Activity(*(session.scalar(query) or 0 for query in (ended, epochs, shared)))
+
+
 def history(database: Database, name: str | int) -> History:
     """The study's optimization history, thinned to ``MOST_POINTS`` such that every improvement stays."""
     with database.session() as session:
@@ -72,9 +99,7 @@ def history(database: Database, name: str | int) -> History:
     best = _running_best(np.where(pruned, np.nan, values), study.direction)
     keep = _thinned(best)
     baseline = (study.baseline or {}).get("valid", {}).get(study.metric)
-    return History(
-        study.metric, study.direction, numbers[keep], values[keep], best[keep], pruned[keep], baseline
-    )
+    return History(study.metric, study.direction, numbers[keep], values[keep], best[keep], pruned[keep], baseline)
 
 
 def valid_curves(database: Database, name: str | int) -> tuple[str, list[Curve]]:
@@ -114,10 +139,7 @@ def shared_curves(database: Database, name: str | int) -> list[Curve]:
             points.setdefault(key, []).append((epoch, float(loss or 0.0)))
     # The longest is drawn last, above the others, and in the accent color.
     ordered = sorted(points, key=lambda key: len(points[key]))
-    return [
-        _curve(f"pretraining {key[:7]}", "best" if key == ordered[-1] else "other", points[key])
-        for key in ordered
-    ]
+    return [_curve(f"pretraining {key[:7]}", "best" if key == ordered[-1] else "other", points[key]) for key in ordered]
 
 
 def sample(database: Database, name: str | int) -> Sample:
@@ -126,9 +148,7 @@ def sample(database: Database, name: str | int) -> Sample:
         study = rows.find_study(session, name)
         value = optuna.trial_values.c.value
         order = value.desc() if study.direction == "maximize" else value.asc()
-        found = session.execute(
-            _finished(study, (TrialState.COMPLETED,)).order_by(order).limit(MOST_POINTS)
-        ).all()
+        found = session.execute(_finished(study, (TrialState.COMPLETED,)).order_by(order).limit(MOST_POINTS)).all()
         params = optuna.params_of(session, [row.trial_id for row in found])
     return Sample(
         study.metric,

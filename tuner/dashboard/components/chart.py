@@ -1,0 +1,36 @@
+"""A figure in a card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import dcc, html
+
+_CONFIG: Any = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+
+
+def chart(id: str | dict[str, str], title: str, *, height: int = 280, hint: str | None = None) -> html.Section:
+    """A card with a figure that a callback fills."""
+    heading: list[Any] = [html.H3(title)]
+    if hint:
+        heading.append(html.Span(hint, className="muted"))
+    return html.Section(
+        className="card chart",
+        children=[
+            html.Div(className="card-head", children=heading),
+            dcc.Graph(
+                id=id,
+                config=_CONFIG,
+                style={"height": f"{height}px"},
+                # Nothing is better than an empty white axis until the first figure comes.
+                figure={
+                    "layout": {
+                        "xaxis": {"visible": False},
+                        "yaxis": {"visible": False},
+                        "paper_bgcolor": "rgba(0,0,0,0)",
+                        "plot_bgcolor": "rgba(0,0,0,0)",
+                    }
+                },
+            ),
+        ],
+    )

@@ -1,0 +1,49 @@
+"""Parts of a page that are sent again only when they changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import plotly.utils
+from dash import no_update
+
+# While something happens, and when nothing does: an ended study may be resumed elsewhere.
+FAST_MS, SLOW_MS = 2000, 15000
+
+
+class Parts:
+    """Compares each part of a page with what the browser has, by fingerprints that the browser keeps.
+
+    Args:
+        stored: the fingerprints from the browser's store, None at first.
+    """
+
+    def __init__(self, stored: dict[str, str] | None) -> None:
+        self._before = stored or {}
+        self._now = dict(self._before)
+
+    def unless_same(self, name: str, key: Any, make: Callable[[], Any]) -> Any:
+        """``make()``, or no update when ``key`` is what it was; the key must decide the result."""
+        mark = hashlib.blake2b(repr(key).encode(), digest_size=8).hexdigest()
+        self._now[name] = mark
+        return no_update if self._before.get(name) == mark else make()
+
+    def component(self, name: str, component: Any) -> Any:
+        """The component, or no update when it is what it was."""
+        text = plotly.utils.PlotlyJSONEncoder().encode(component)
+        return self.unless_same(name, text, lambda: component)
+
+    def value(self, name: str, value: Any) -> Any:
+        """A plain value, or no update when it is what it was."""
+        return self.unless_same(name, value, lambda: value)
+
+    def each(self, name: str, values: Iterable[Any]) -> list[Any]:
+        """Several plain values, each for itself."""
+        return [self.value(f"{name}{place}", value) for place, value in enumerate(values)]
+
+    @property
+    def stored(self) -> Any:
+        """What the browser has to keep; no update when that is the same too."""
+        return no_update if self._now == self._before else self._now

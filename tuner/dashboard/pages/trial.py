@@ -1,0 +1,212 @@
+"""``/studies/<name>/trials/<number>``: one trial, live."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from anyio import to_thread
+from dash import Dash, Input, Output, State, dcc, html
+from dash.development.base_component import Component
+
+from tuner import insight
+from tuner.dashboard.components import text
+from tuner.dashboard.components.aria import aria
+from tuner.dashboard.components.badge import badge
+from tuner.dashboard.components.bars import stage_bar
+from tuner.dashboard.components.chart import chart
+from tuner.dashboard.components.facts import facts, metrics_table, tile
+from tuner.dashboard.components.live import FAST_MS, SLOW_MS, Parts
+from tuner.dashboard.context import Context
+from tuner.dashboard.pages.page import Page
+from tuner.errors import TrialNotFound
+from tuner.insight import StudySummary, TrialDetail, figures
+
+_ENDED = ("completed", "pruned", "failed", "lost", "cancelled")
+
+
+def _layout(context: Context, name: str, number: str) -> Component:
+    if not number.isdecimal():
+        raise TrialNotFound(f"{name} has no trial {number}.")
+    study = insight.get_study(context.database, name)
+    trial = insight.get_trial(context.database, name, int(number))
+    return html.Div(
+        children=[
+            dcc.Store(id="trial-key", data={"name": study.name, "number": trial.number}),
+            dcc.Store(id="trial-marks"),
+            dcc.Interval(id="trial-tick", interval=FAST_MS),
+            html.Nav(
+                className="crumbs",
+                **aria(label="Breadcrumb"),
+                children=[
+                    dcc.Link("Studies", href="/"),
+                    html.Span("/"),
+                    dcc.Link(study.name, href=f"/studies/{quote(study.name, safe='')}"),
+                    html.Span("/"),
+                    html.Span(f"Trial {number}"),
+                ],
+            ),
+            html.Div(id="trial-head", children=_head(study, trial)),
+            html.Div(id="trial-error", children=_error(trial)),
+            html.Div(
+                className="grid",
+                children=[
+                    html.Div(
+                        chart("trial-scores", "Validation", hint="after each finetuning epoch"), className="span-8"
+                    ),
+                    html.Section(
+                        className="card span-4",
+                        children=[
+                            html.Div(html.H3("Parameters"), className="card-head"),
+                            html.Div(id="trial-params", children=_parameters(trial)),
+                        ],
+                    ),
+                    html.Div(chart("trial-pretrain", "Pretraining loss", height=220), className="span-6"),
+                    html.Div(chart("trial-finetune", "Finetuning loss", height=220), className="span-6"),
+                    html.Section(
+                        className="card span-12",
+                        children=[
+                            html.Div(html.H3("Metrics"), className="card-head"),
+                            html.Div(id="trial-metrics", children=_metrics(study, trial)),
+                        ],
+                    ),
+                ],
+            ),
+        ],
+    )
+
+
+def _register(app: Dash, context: Context) -> None:
+    @app.callback(
+        Output("trial-head", "children"),
+        Output("trial-error", "children"),
+        Output("trial-params", "children"),
+        Output("trial-metrics", "children"),
+        Output("trial-scores", "figure"),
+        Output("trial-pretrain", "figure"),
+        Output("trial-finetune", "figure"),
+        Output("trial-marks", "data"),
+        Output("trial-tick", "interval"),
+        Input("trial-tick", "n_intervals"),
+        Input("scheme", "data"),
+        State("trial-key", "data"),
+        State("trial-marks", "data"),
+    )
+    async def update(
+        _ticks: int | None, scheme: str | None, key: dict[str, Any], marks: dict[str, str] | None
+    ) -> tuple[Any, ...]:
+        return await to_thread.run_sync(_update, context, scheme or "light", key, marks)
+
+
+def _update(context: Context, scheme: str, key: dict[str, Any], marks: dict[str, str] | None) -> tuple[Any, ...]:
+    study = insight.get_study(context.database, key["name"])
+    trial = insight.get_trial(context.database, key["name"], key["number"])
+    parts = Parts(marks)
+    drawn = (scheme, len(trial.curves), trial.best_epoch)
+    pace = SLOW_MS if trial.state in _ENDED else FAST_MS
+    return (
+        parts.component("head", _head(study, trial)),
+        parts.component("error", _error(trial)),
+        parts.component("params", _parameters(trial)),
+        parts.component("metrics", _metrics(study, trial)),
+        parts.unless_same("scores", drawn, lambda: figures.trial_scores(trial, scheme, study.metric.partition("@")[0])),
+        parts.unless_same("pretrain", drawn, lambda: figures.trial_loss(trial, "pretrain", scheme)),
+        parts.unless_same("finetune", drawn, lambda: figures.trial_loss(trial, "finetune", scheme)),
+        parts.stored,
+        parts.value("pace", pace),
+    )
+
+
+def _head(study: StudySummary, trial: TrialDetail) -> Component:
+    title: list[Component] = [html.H1(f"Trial {trial.number}"), badge(trial.state)]
+    if trial.number == study.best_trial:
+        title.append(html.Span("best of the study", className="pill"))
+    return html.Div(
+        [
+            html.Div(title, className="title-row"),
+            _progress(trial),
+            html.Div(
+                className="tiles",
+                children=[
+                    tile(f"Valid {study.metric}", text.score(_value(trial)), _best_epoch(trial)),
+                    tile(f"Test {study.metric}", text.score((trial.test_result or {}).get(study.metric))),
+                    tile("Duration", text.duration(_rounded(trial)), _started(trial)),
+                    tile(
+                        "Pretraining",
+                        f"{trial.epochs.run} run",
+                        f"{trial.epochs.reused} of {trial.epochs.asked} reused",
+                    ),
+                    tile("Worker", trial.worker or "–", f"attempt {trial.attempt}" if trial.attempt else None),
+                ],
+            ),
+        ]
+    )
+
+
+def _value(trial: TrialDetail) -> float | None:
+    if trial.value is not None:
+        return trial.value
+    return trial.progress.valid_score if trial.progress else None
+
+
+def _best_epoch(trial: TrialDetail) -> str | None:
+    return f"epoch {trial.best_epoch}" if trial.best_epoch is not None else None
+
+
+def _started(trial: TrialDetail) -> Component | None:
+    if trial.started_at is None:
+        return None
+    return html.Span(f"started {text.ago(trial.started_at)}", title=text.at(trial.started_at))
+
+
+def _rounded(trial: TrialDetail) -> float | None:
+    """Of a running trial in steps of ten seconds, so that the page is not sent for a clock."""
+    if trial.seconds is None or trial.ended_at is not None:
+        return trial.seconds
+    return trial.seconds // 10 * 10
+
+
+def _progress(trial: TrialDetail) -> Component | None:
+    now = trial.progress
+    if trial.state != "running" or now is None:
+        return None
+    line: list[Any] = [html.B(now.stage), f" epoch {now.epoch} of {now.epochs}", f" · loss {text.loss(now.loss)}"]
+    if now.note:
+        line.append(f" · {now.note}")
+    return html.Div(className="card now", children=[html.Div(line, className="small"), stage_bar(now)])
+
+
+def _error(trial: TrialDetail) -> Component | None:
+    if trial.error is None:
+        return None
+    ended = trial.state in ("failed", "lost")
+    return html.Section(
+        className="card error",
+        children=[
+            html.Div(
+                [html.B(trial.error.type), html.Span("" if ended else " in an earlier attempt", className="muted")]
+            ),
+            html.P(trial.error.message),
+            html.Details([html.Summary("Traceback"), html.Pre(trial.error.traceback)])
+            if trial.error.traceback
+            else None,
+        ],
+    )
+
+
+def _parameters(trial: TrialDetail) -> Component:
+    if not trial.params:
+        return html.P("Not chosen yet.", className="muted")
+    return facts({name: text.value(value) for name, value in trial.params.items()})
+
+
+def _metrics(study: StudySummary, trial: TrialDetail) -> Component:
+    if not trial.valid_result and not trial.test_result:
+        return html.P("There are metrics when the trial has ended.", className="muted")
+    baseline = study.baseline or {}
+    return metrics_table(
+        {"Valid": trial.valid_result, "Test": trial.test_result, "Popularity (test)": baseline.get("test")}
+    )
+
+
+PAGE = Page("/studies/{name}/trials/{number}", _layout, _register)
