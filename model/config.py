@@ -93,7 +93,7 @@ class Config(Mapping[str, Any]):
         values |= plain
         self._check_scoped()
         _normalise_evaluation(values, plain)
-        _normalise_sampling(values, plain)
+        _normalise_sampling(values, plain, self._schema["train_neg_sample_args"].default)
         for name, parameter in self._schema.items():
             values[name] = parameter.check(values[name])
         _load_needed_columns(values, plain, self._schema, self.dataset)
@@ -203,7 +203,7 @@ def _evaluation_modes(mode: Any) -> dict[str, str]:
     return modes
 
 
-def _normalise_sampling(values: dict[str, Any], plain: Mapping[str, Any]) -> None:
+def _normalise_sampling(values: dict[str, Any], plain: Mapping[str, Any], default: Mapping[str, Any]) -> None:
     sampling = plain.get("train_neg_sample_args", values["train_neg_sample_args"])
     wanted = values.get("loss_type") not in (None, "CE")
     if not wanted:
@@ -221,7 +221,6 @@ def _normalise_sampling(values: dict[str, Any], plain: Mapping[str, Any]) -> Non
         raise ConfigError(
             f"train_neg_sample_args = {sampling!r}: it needs a mapping, e.g. {{sample_num: 1}}."
         )
-    default = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False, "candidate_num": 0}
     merged = {**default, **sampling}
     if merged["distribution"] not in ("uniform", "popularity"):
         raise ConfigError(

@@ -94,7 +94,7 @@ def chance_of_order(higher: Tensor, lower: Tensor) -> float:
 @pytest.mark.parametrize("metric_trained", [True, False], ids=["ste", "none"])
 @pytest.mark.parametrize("variant", ["released", "paper"])
 def test_the_graph_finds_the_planted_interests(variant: str, metric_trained: bool) -> None:
-    network = trained(variant, metric_trained, seed=0)
+    network = trained(variant, metric_trained, seed=1)
     similarity, linked, same = pairs(network)
     assert same[linked].double().mean() >= 0.85
     assert chance_of_order(similarity[same], similarity[~same]) >= 0.90

@@ -224,3 +224,8 @@ def test_keys_without_effect_are_named(folder: Path) -> None:
     for name in ("same_mapping_weight", "metric_heads", "attribute_embedding_size"):
         assert f"{name} has no effect" in told
     assert without_effect(config_of(folder, surge_variant="paper", same_mapping_weight=0.1)) == []
+
+
+def test_a_partial_sampling_setting_keeps_the_models_own_number(folder: Path) -> None:
+    config = config_of(folder, train_neg_sample_args={"distribution": "popularity"})
+    assert config["train_neg_sample_args"]["sample_num"] == 4
