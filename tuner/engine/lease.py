@@ -127,10 +127,15 @@ class LeaseKeeper:
                 self.ask_to_stop()
             try:
                 self._renew()
-                sweep(self.database, self.lease_seconds)
             except UNAVAILABLE as error:
                 # Nobody can take our leases while the database is away; the next round comes soon.
                 _log.warning("Leases could not be renewed: %s", error)
+                continue
+            try:
+                sweep(self.database, self.lease_seconds)
+            except Exception:  # noqa: BLE001 - logged
+                # Other workers' affairs must not end the renewal of our own leases.
+                _log.exception("Looking for lost trials failed; trying again later.")
 
     def _renew(self) -> None:
         with self._lock, self.database.transaction() as session:

@@ -144,6 +144,19 @@ class OptunaTrials:
         return None
 
 
+def fail_optuna_trial(database: Database, optuna_name: str, number: int, why: str) -> None:
+    """End the Optuna trial as FAIL, unless it has ended."""
+    study = optuna.load_study(study_name=optuna_name, storage=database.storage)
+    try:
+        trial_id = database.storage.get_trial_id_from_study_id_trial_number(
+            database.storage.get_study_id_from_name(optuna_name), number
+        )
+        database.storage.set_trial_user_attr(trial_id, "error", why)
+        study.tell(number, state=OptunaState.FAIL, skip_if_finished=True)
+    except UpdateFinishedTrialError:
+        return
+
+
 def _suggest_one(trial: Trial, name: str, distribution: BaseDistribution) -> None:
     match distribution:
         case CategoricalDistribution():

@@ -24,13 +24,14 @@ from sqlalchemy.orm import Session
 from tuner.engine.artifacts import remove_finished
 from tuner.engine.baseline import compute_baseline
 from tuner.engine.datasets import DatasetCache
+from tuner.engine.ending import settle
 from tuner.engine.failures import RETRIES, RETRY_DELAY_SECONDS, Failure, FailureKind, describe
 from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
-from tuner.engine.optuna_trials import OptunaTrials
+from tuner.engine.optuna_trials import OptunaTrials, fail_optuna_trial
 from tuner.engine.patience import patiently
 from tuner.engine.plan import make_plan
 from tuner.engine.stage_cache import StageBusy, StageCache
-from tuner.engine.sweep import fail_optuna_trial, settle, sweep
+from tuner.engine.sweep import sweep
 from tuner.engine.trial import TrialRunner
 from tuner.settings import Settings
 from tuner.specification import StudySpecification

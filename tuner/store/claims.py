@@ -50,13 +50,10 @@ def claim(
         .scalar_subquery()
     )
     if session.get_bind().dialect.name != "sqlite":
-        # Two claims at once would both see room for one more.
-        session.execute(
-            select(Study.id)
-            .where(Study.workers.is_not(None), Study.state == StudyState.RUNNING)
-            .order_by(Study.id)
-            .with_for_update()
-        )
+        # Two claims at once would both see room for one more. And a claim that starts its study must lock
+        # the study before the slot, as all others do who lock both.
+        going = or_(Study.state == StudyState.QUEUED, Study.workers.is_not(None) & _GOES_ON)
+        session.execute(select(Study.id).where(going).order_by(Study.id).with_for_update())
     candidate = (
         select(Slot.id)
         .join(Study, Study.id == Slot.study_id)
@@ -117,7 +114,10 @@ def link(session: Session, claim: Claim, optuna_number: int) -> bool:
 
 
 def release(session: Session, claim: Claim, *, not_before: float = 0.0, **changes: Any) -> bool:
-    """Give the trial back to whoever claims next, unfinished."""
+    """Give the trial back to whoever claims next, unfinished; the sweep ends it if its study was cancelled."""
+    state = session.scalar(select(Study.state).where(Study.id == claim.study_id).with_for_update())
+    if state is StudyState.CANCELLED:
+        return _update(session, claim, lease_expires=0.0, **changes)
     delete_progress(session, claim.slot_id)
     return _update(
         session,
@@ -225,6 +225,9 @@ def _update(session: Session, claim: Claim, **changes: Any) -> bool:
         .execution_options(synchronize_session=False)
     )
     return changed_rows(session, statement) == 1
+
+
+_GOES_ON = Study.state.in_((StudyState.RUNNING, StudyState.STOPPING))
 
 
 def _may_run() -> ColumnElement[bool]:

@@ -126,9 +126,7 @@ class Database:
     @property
     def _hint(self) -> str:
         if self.is_sqlite:
-            return (
-                "Check that the file and its folder can be written, or set TUNER_HOME or TUNER_DATABASE_URL."
-            )
+            return "Check that the file and its folder can be written, or set TUNER_HOME or TUNER_DATABASE_URL."
         return "Check TUNER_DATABASE_URL and that the server is running."
 
     def _make_folder(self) -> None:

@@ -69,9 +69,7 @@ def set_state(session: Session, study: Study, state: StudyState, reason: str | N
     add_event(session, study.id, str(state), reason or f"The study is {state}.")
 
 
-def add_event(
-    session: Session, study_id: int | None, kind: str, message: str, *, trial: int | None = None
-) -> None:
+def add_event(session: Session, study_id: int | None, kind: str, message: str, *, trial: int | None = None) -> None:
     """Record that something happened."""
     session.add(Event(study_id=study_id, kind=kind, message=message, trial=trial))
 
@@ -158,9 +156,7 @@ def curves(session: Session, slot: Slot, shared_stage: str = "pretrain") -> list
     ]
     own = select(Epoch).where(Epoch.slot_id == slot.id).order_by(Epoch.stage, Epoch.epoch)
     for row in session.scalars(own):
-        points.append(
-            CurvePoint(row.stage, row.epoch, row.loss, row.valid_score, row.valid_result, row.seconds)
-        )
+        points.append(CurvePoint(row.stage, row.epoch, row.loss, row.valid_score, row.valid_result, row.seconds))
     return points
 
 
@@ -184,8 +180,6 @@ def lease_baseline(session: Session, study_id: int, now: float, seconds: float) 
     """Take the right to compute the study's baseline, if nobody has it or did it."""
     free = or_(Study.baseline_lease.is_(None), Study.baseline_lease < now)
     statement = (
-        update(Study)
-        .where(Study.id == study_id, Study.baseline.is_(None), free)
-        .values(baseline_lease=now + seconds)
+        update(Study).where(Study.id == study_id, Study.baseline.is_(None), free).values(baseline_lease=now + seconds)
     )
     return changed_rows(session, statement) == 1

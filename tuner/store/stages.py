@@ -19,9 +19,7 @@ def ensure(session: Session, key: str, *, model: str, stage: str, dataset: str) 
 
 def acquire(session: Session, now: float, key: str, worker_id: str, seconds: float, target: int) -> bool:
     """Take the right to run the stage up to epoch ``target``; False when another worker has it."""
-    free = or_(
-        SharedStage.lease_expires.is_(None), SharedStage.lease_expires < now, SharedStage.holder == worker_id
-    )
+    free = or_(SharedStage.lease_expires.is_(None), SharedStage.lease_expires < now, SharedStage.holder == worker_id)
     statement = (
         update(SharedStage)
         .where(SharedStage.key == key, free)

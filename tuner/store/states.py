@@ -68,9 +68,7 @@ class Origin(StrEnum):
     RETRIED = "retried"
 
 
-ENDED_STUDY_STATES = frozenset(
-    {StudyState.COMPLETED, StudyState.STOPPED, StudyState.CANCELLED, StudyState.FAILED}
-)
+ENDED_STUDY_STATES = frozenset({StudyState.COMPLETED, StudyState.STOPPED, StudyState.CANCELLED, StudyState.FAILED})
 ENDED_TRIAL_STATES = frozenset(
     {
         TrialState.COMPLETED,

@@ -204,9 +204,7 @@ class Progress(Base):
 
     __tablename__ = "rectuner_progress"
 
-    slot_id: Mapped[int] = mapped_column(
-        ForeignKey("rectuner_slots.id", ondelete="CASCADE"), primary_key=True
-    )
+    slot_id: Mapped[int] = mapped_column(ForeignKey("rectuner_slots.id", ondelete="CASCADE"), primary_key=True)
     stage: Mapped[str] = mapped_column(String(32))
     epoch: Mapped[int]
     epochs: Mapped[int]
@@ -222,9 +220,7 @@ class Epoch(Base):
 
     __tablename__ = "rectuner_epochs"
 
-    slot_id: Mapped[int] = mapped_column(
-        ForeignKey("rectuner_slots.id", ondelete="CASCADE"), primary_key=True
-    )
+    slot_id: Mapped[int] = mapped_column(ForeignKey("rectuner_slots.id", ondelete="CASCADE"), primary_key=True)
     stage: Mapped[str] = mapped_column(String(32), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
     loss: Mapped[float | None]
@@ -258,9 +254,7 @@ class Checkpoint(Base):
     __tablename__ = "rectuner_checkpoints"
     __table_args__ = (Index("ix_rectuner_checkpoints_used", "used_at"),)
 
-    stage_key: Mapped[str] = mapped_column(
-        ForeignKey("rectuner_stages.key", ondelete="CASCADE"), primary_key=True
-    )
+    stage_key: Mapped[str] = mapped_column(ForeignKey("rectuner_stages.key", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
     kept: Mapped[bool]
@@ -273,9 +267,7 @@ class StageEpoch(Base):
 
     __tablename__ = "rectuner_stage_epochs"
 
-    stage_key: Mapped[str] = mapped_column(
-        ForeignKey("rectuner_stages.key", ondelete="CASCADE"), primary_key=True
-    )
+    stage_key: Mapped[str] = mapped_column(ForeignKey("rectuner_stages.key", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
     loss: Mapped[float | None]
     seconds: Mapped[float]

@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from tuner.engine import study
-from tuner.engine.sweep import settle, sweep
+from tuner.engine.ending import settle
+from tuner.engine.sweep import sweep
 from tuner.errors import SpaceError, SpecificationError, StudyNotFound, StudyStateError, TrialNotFound
 from tuner.settings import Settings
 from tuner.specification import SamplerSpecification
