@@ -16,6 +16,7 @@ from typing import Any
 from model.defaults import ACCEPTED, BY_DATASET, SEQUENTIAL_EVAL_ARGS, SMALLER_IS_BETTER
 from model.errors import ConfigError
 from model.literals import parse_literal, read_yaml
+from model.metrics import check_metrics
 from model.parameters import Parameter
 from model.registry import get_model, parameters_of
 
@@ -96,6 +97,7 @@ class Config(Mapping[str, Any]):
         _normalise_sampling(values, plain, self._schema["train_neg_sample_args"].default)
         for name, parameter in self._schema.items():
             values[name] = parameter.check(values[name])
+        check_metrics(values)
         _load_needed_columns(values, plain, self._schema, self.dataset)
         return values
 
@@ -130,14 +132,15 @@ def load_config(
         given |= read_yaml(Path(file))
     given |= {key: _literal(value) for key, value in (config_dict or {}).items()}
     given |= parse_command_line(command_line)
-    names = {}
+    names: dict[str, str] = {}
     for key, argument in (("model", model), ("dataset", dataset)):
-        names[key] = argument if argument is not None else given.get(key)
-        if not isinstance(names[key], str) or not names[key]:
+        name = argument if argument is not None else given.pop(key, None)
+        if not isinstance(name, str) or not name:
             raise ConfigError(
                 f"{key} is not set. Give it as an argument, in a configuration file, in the dictionary, "
                 f"or as --{key}=NAME."
             )
+        names[key] = name
         given.pop(key, None)
     return Config(names["model"], names["dataset"], given)
 
@@ -210,26 +213,18 @@ def _normalise_sampling(values: dict[str, Any], plain: Mapping[str, Any], defaul
         # CE ranks against all items; RecBole stops here, although its own default is what it stops at.
         values["train_neg_sample_args"] = None
         return
-    off = sampling is None or sampling == "None"
-    if off or (isinstance(sampling, Mapping) and sampling.get("distribution") in ("none", None) and sampling):
-        if off or "distribution" in sampling:
-            raise ConfigError(
-                f"loss_type = {values['loss_type']!r} needs negatives, but train_neg_sample_args is {sampling!r}. "
-                "Leave it out (uniform), or write {distribution: uniform, sample_num: 1}."
-            )
+    if sampling in (None, "None"):
+        # Written for CE; the loss that is used all the same needs negatives, so it gets the default's.
+        sampling = default
     if not isinstance(sampling, Mapping):
-        raise ConfigError(
-            f"train_neg_sample_args = {sampling!r}: it needs a mapping, e.g. {{sample_num: 1}}."
-        )
+        raise ConfigError(f"train_neg_sample_args = {sampling!r}: it needs a mapping, e.g. {{sample_num: 1}}.")
     merged = {**default, **sampling}
     if merged["distribution"] not in ("uniform", "popularity"):
         raise ConfigError(
             f"train_neg_sample_args distribution = {merged['distribution']!r}: use uniform or popularity."
         )
     if merged["dynamic"]:
-        raise ConfigError(
-            "train_neg_sample_args dynamic: dynamic negative sampling is not available; remove it."
-        )
+        raise ConfigError("train_neg_sample_args dynamic: dynamic negative sampling is not available; remove it.")
     values["train_neg_sample_args"] = merged
 
 
@@ -239,7 +234,7 @@ def _load_needed_columns(
     """Add the columns that a sequential model can't do without to ``load_col``."""
     if values["load_col"] is None or values["benchmark_filename"]:
         return
-    columns = {suffix: names for suffix, names in values["load_col"].items()}
+    columns = dict(values["load_col"])
     inter = columns.get("inter")
     if inter != "*" and inter is not None:
         needed = [values[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD")]

@@ -40,9 +40,7 @@ DATA = (
     Parameter("load_col", "dict", {"inter": ["user_id", "item_id"]}, "Columns to load.", nullable=True),
     Parameter("unload_col", "dict", None, "Columns not to load, by file.", nullable=True),
     Parameter("unused_col", "dict", None, "Columns dropped once filtering is done.", nullable=True),
-    Parameter(
-        "rm_dup_inter", "any", None, "Duplicates: keep 'first', 'last', or False: none.", nullable=True
-    ),
+    Parameter("rm_dup_inter", "any", None, "Duplicates: keep 'first', 'last', or False: none.", nullable=True),
     Parameter("val_interval", "dict", None, "Values to keep, by column: '[3,inf)' or a list.", nullable=True),
     Parameter("filter_inter_by_user_or_item", "bool", True, "Drop interactions of unlisted users or items."),
     Parameter("user_inter_num_interval", "any", "[0,inf)", "Interactions a user must have.", nullable=True),
@@ -50,12 +48,8 @@ DATA = (
     Parameter("alias_of_user_id", "list", None, "Columns that hold user ids too.", nullable=True),
     Parameter("alias_of_item_id", "list", None, "Columns that hold item ids too.", nullable=True),
     Parameter("normalize_field", "list", None, "Columns scaled to [0, 1].", nullable=True),
-    Parameter(
-        "normalize_all", "bool", None, "Whether all float columns are scaled to [0, 1].", nullable=True
-    ),
-    Parameter(
-        "benchmark_filename", "list", None, "Suffixes of ready train, valid, test files.", nullable=True
-    ),
+    Parameter("normalize_all", "bool", None, "Whether all float columns are scaled to [0, 1].", nullable=True),
+    Parameter("benchmark_filename", "list", None, "Suffixes of ready train, valid, test files.", nullable=True),
 )
 
 TRAINING = (

@@ -135,7 +135,9 @@ class MultiHeadAttention(nn.Module):
         if noise is not None and self.attn_dropout > 0:
             shape = (self.heads, len(x), queries.shape[1], x.shape[1])
             factors = noise.factors(shape, self.attn_dropout, key_value.dtype)
-        context: Tensor = _Attention.apply(self.query(queries), key_value, self.heads, bias, factors)
+        context: Tensor = _Attention.apply(  # type: ignore[no-untyped-call]
+            self.query(queries), key_value, self.heads, bias, factors
+        )
         out: Tensor = self.LayerNorm(dropout(self.dense(context), self.hidden_dropout, noise) + queries)
         return out
 

@@ -72,11 +72,7 @@ class Parameter:
         match self.kind:
             case "int":
                 # quniform and YAML deliver counts as 2.0; 2.5 of something that is counted is a mistake.
-                if (
-                    isinstance(value, bool)
-                    or not isinstance(value, int | float)
-                    or not float(value).is_integer()
-                ):
+                if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
                     raise self._error(value, f"needs {self._wanted()}")
                 return int(value)
             case "float":

@@ -19,6 +19,7 @@ GROUP = "rectuner.models"
 BUILT_IN = {
     "S3Rec": "model.s3rec:DEFINITION",
     "SURGE": "model.surge:DEFINITION",
+    "Popularity": "model.popularity:DEFINITION",
 }
 
 

@@ -46,8 +46,8 @@ def make_optimizer(parameters: Iterable[nn.Parameter], config: Config) -> torch.
 def epoch_order(seed: int, epoch: int, number: int) -> Tensor:
     """The order of the training samples in epoch ``epoch`` (0-based), int64 [number].
 
-    RecBole shuffles with one generator seeded with ``seed``; each epoch its data loader draws one seed and then one
-    permutation's seed from it. The order is therefore a function of the epoch, found by replaying those draws.
+    RecBole shuffles with one generator seeded with ``seed``, from which torch's data loader draws three times an
+    epoch. The order is therefore a function of the epoch, found by replaying those draws.
     """
     generator = torch.Generator()
     generator.set_state(_state_before(seed, epoch, number))
@@ -67,7 +67,9 @@ def _state_before(seed: int, epoch: int, number: int) -> Tensor:
 
 def _draw_order(generator: torch.Generator, number: int) -> Tensor:
     torch.empty((), dtype=torch.int64).random_(generator=generator)  # the loader's seed for its workers
-    return torch.randperm(number, generator=generator)
+    order = torch.randperm(number, generator=generator)
+    torch.randperm(number, generator=generator)  # the sampler's rest of a last incomplete round, always empty
+    return order
 
 
 def train_epoch(

@@ -58,7 +58,7 @@ def read_table(path: Path, suffix: str, config: Config) -> Table:
                 header=None,
                 skiprows=1,
                 usecols=columns,
-                dtype=kinds,  # type: ignore[arg-type]
+                dtype=kinds,
                 index_col=False,
                 encoding=config["encoding"] or "utf-8-sig",
             )
@@ -104,9 +104,7 @@ def _split(column: pd.Series, kind: FieldType, config: Config) -> pd.Series:
     separator = config["seq_separator"]
 
     def pieces(value: object) -> Sequence[str] | Sequence[float]:
-        texts = (
-            [piece for piece in value.split(separator) if piece][:longest] if isinstance(value, str) else []
-        )
+        texts = [piece for piece in value.split(separator) if piece][:longest] if isinstance(value, str) else []
         return [float(text) for text in texts] if kind == "float_seq" else texts
 
     return pd.Series([pieces(value) for value in column], index=column.index, dtype=object)

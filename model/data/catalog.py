@@ -106,9 +106,7 @@ def fetch(dataset: str, progress: Progress | None = None) -> Path:
     """
     source = DATASETS.get(dataset)
     if source is None:
-        raise DatasetNotFound(
-            f"dataset = {dataset!r}: can't be fetched. Data sets that can: {', '.join(DATASETS)}."
-        )
+        raise DatasetNotFound(f"dataset = {dataset!r}: can't be fetched. Data sets that can: {', '.join(DATASETS)}.")
     target = cache_root() / dataset
     if all(_matches(target / name, digest) for name, digest in source.files.items()):
         return target

@@ -141,9 +141,7 @@ def load_dataset(config: Config) -> SequentialDataset:
         split = _benchmark_split(tables["inter"], [len(part.frame) for part in parts], known, config)
     else:
         split = split_samples(_samples(tables["inter"], known, config), config["eval_args"])
-    return _assemble(
-        config, tables, known, split, [path for paths in files.values() for path in paths], folder
-    )
+    return _assemble(config, tables, known, split, [path for paths in files.values() for path in paths], folder)
 
 
 def _assemble(
@@ -200,9 +198,7 @@ def _check_columns(tables: dict[str, Table], config: Config) -> None:
                 )
     time = config["TIME_FIELD"]
     if not config["benchmark_filename"] and tables["inter"].types[time] != "float":
-        raise DataError(
-            f"{tables['inter'].path}: column {time!r} orders the interactions and must be a float."
-        )
+        raise DataError(f"{tables['inter'].path}: column {time!r} orders the interactions and must be a float.")
 
 
 def _samples(inter: Table, known: dict[str, Vocabulary], config: Config) -> Samples:
@@ -224,9 +220,7 @@ def _benchmark_split(
     user, item = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
     histories = f"{item}{config['LIST_SUFFIX']}"
     if histories not in inter.types:
-        raise DataError(
-            f"{inter.path}: benchmark files need a column {histories}:token_seq with the histories."
-        )
+        raise DataError(f"{inter.path}: benchmark files need a column {histories}:token_seq with the histories.")
     if histories not in (config["alias_of_item_id"] or []):
         raise DataError(
             f"{inter.path}: {histories} must share its ids with {item}; set alias_of_item_id: [{histories}]."
@@ -240,7 +234,7 @@ def _benchmark_split(
         user=torch.from_numpy(known[user].encode(inter.frame[user])),
         time=torch.zeros(len(inter.frame)),
     )
-    train, valid, test = (samples.select(rows) for rows in torch.arange(len(samples)).split(sizes))
+    train, valid, test = (samples.select(rows) for rows in torch.split(torch.arange(len(samples)), sizes))
     return train, valid, test
 
 

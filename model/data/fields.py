@@ -38,9 +38,7 @@ class Vocabulary:
 
     def encode(self, texts: Iterable[object]) -> np.ndarray:
         """int64 ids; 0 for missing values."""
-        return np.fromiter(
-            (self.ids.get(text, 0) if isinstance(text, str) else 0 for text in texts), np.int64
-        )
+        return np.fromiter((self.ids.get(text, 0) if isinstance(text, str) else 0 for text in texts), np.int64)
 
 
 @dataclass(frozen=True)
@@ -74,9 +72,7 @@ def vocabularies(tables: dict[str, Table], config: Config) -> dict[str, Vocabula
     for side in ("user", "item"):
         field = config[f"{side.upper()}_ID_FIELD"]
         aliases = config[f"alias_of_{side}_id"] or []
-        columns = [
-            tables[s].frame[field] for s in ("inter", side) if s in tables and field in tables[s].types
-        ]
+        columns = [tables[s].frame[field] for s in ("inter", side) if s in tables and field in tables[s].types]
         columns += [_flat(tables["inter"], alias) for alias in aliases]
         shared = Vocabulary.of(chain.from_iterable(columns))
         found |= dict.fromkeys((field, *aliases), shared)
@@ -89,9 +85,7 @@ def vocabularies(tables: dict[str, Table], config: Config) -> dict[str, Vocabula
 
 def _flat(table: Table, name: str) -> Iterable[object]:
     if name not in table.types:
-        raise DataError(
-            f"{table.path}: there is no column {name!r}, which is said to hold ids. Check alias_of_*."
-        )
+        raise DataError(f"{table.path}: there is no column {name!r}, which is said to hold ids. Check alias_of_*.")
     column = table.frame[name]
     return chain.from_iterable(column) if table.types[name] == "token_seq" else column
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from model.config import Config
 from model.data.atomic import Table
@@ -150,8 +149,8 @@ def _keep_counts(tables: Tables, config: Config) -> Tables:
                     tables = _restrict(tables, suffix, ~tables[suffix].frame[field].isin(ids).to_numpy())
 
 
-def _outside(tables: Tables, side: str, field: str, interval: Interval) -> set[str]:
-    counts: Mapping[str, int] = tables["inter"].frame[field].value_counts().to_dict()
+def _outside(tables: Tables, side: str, field: str, interval: Interval) -> set[Hashable]:
+    counts: Mapping[Hashable, int] = tables["inter"].frame[field].value_counts().to_dict()
     numbers = np.array(list(counts.values()), dtype=float)
     inside = interval.contains(numbers)
     banned = {name for name, keep in zip(counts, inside, strict=True) if not keep}

@@ -25,9 +25,7 @@ def split_samples(samples: Samples, eval_args: Mapping[str, Any]) -> Split:
     """
     split = eval_args["split"]
     if not isinstance(split, Mapping) or len(split) != 1:
-        raise ConfigError(
-            f"eval_args split = {split!r}: write one of {{LS: valid_and_test}}, {{RS: [8, 1, 1]}}."
-        )
+        raise ConfigError(f"eval_args split = {split!r}: write one of {{LS: valid_and_test}}, {{RS: [8, 1, 1]}}.")
     kind, argument = next(iter(split.items()))
     groups = _groups(samples, eval_args["group_by"])
     match kind:
@@ -70,9 +68,7 @@ def _leave_one_out(number: int, argument: str) -> list[int]:
         case "test_only":
             test, valid = int(number >= 2), 0
         case _:
-            raise ConfigError(
-                f"eval_args split LS = {argument!r}: use valid_and_test, valid_only or test_only."
-            )
+            raise ConfigError(f"eval_args split LS = {argument!r}: use valid_and_test, valid_only or test_only.")
     return [number - valid - test, valid, test]
 
 

@@ -48,9 +48,7 @@ def write(
     (target / f"{name}.inter").write_text("\n".join(rows) + "\n")
     class_of = {int(item): number for number, group in enumerate(members) for item in group}
     lines = ["item_id:token\tclass:token_seq"]
-    lines += [
-        f"i{item}\tc{class_of[item]} {'even' if item % 2 == 0 else 'odd'}" for item in range(1, items + 1)
-    ]
+    lines += [f"i{item}\tc{class_of[item]} {'even' if item % 2 == 0 else 'odd'}" for item in range(1, items + 1)]
     (target / f"{name}.item").write_text("\n".join(lines) + "\n")
     return target
 

@@ -95,7 +95,7 @@ def draw_outside(histories: Tensor, highest: int, uniform: Tensor) -> Tensor:
 def _segments(
     histories: Tensor, lengths: Tensor, mask_token: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    rows, width = histories.shape
+    width = histories.shape[1]
     size = 1 + _integers(lengths // 2, generator)  # 1..n // 2
     start = _integers(lengths - size + 1, generator)
     # The pool is all histories of the batch, one after the other; a segment of it may cross users.

@@ -32,6 +32,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 # From this many shared candidates on, one product with [d, P * 80] beats P products with [d, 80].
 SHARED_FROM = 80
+# Numbers of a hidden layer computed at once.
+_CACHED = 1 << 20
 
 
 def linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
@@ -219,13 +221,21 @@ class AttentionNetwork(nn.Module):
     def _shared(self, queries: Tensor, keys: Keys) -> Tensor:
         """The shared form, [C, d] -> [C, P]: given the key, the whole first layer is affine in the query.
 
-        ``q -> q (diag(kW) Wd + Wb - Wc) + offset``, so all keys together are one matrix [d, P * 80] and the
-        layer is a single product, with no elementwise pass after it.
+        ``q -> q (diag(kW) Wd + Wb - Wc) + offset``, so all keys together are one matrix [d + 1, P * 80] (the last
+        row meets a 1 behind the query) and the layer is a single product, with no elementwise pass after it.
         """
         blocks, _ = self._first_layer()
         by_item = keys.mapped.T[:, :, None] * blocks[3].T[:, None, :] + (blocks[1] - blocks[2]).T[:, None, :]
-        first = torch.addmm(keys.offset.reshape(1, -1), queries, by_item.flatten(1))
-        return self.perceptron.from_first(first.view(len(queries), *keys.offset.shape))
+        matrix = torch.cat([by_item.flatten(1), keys.offset.reshape(1, -1)])
+        extended = functional.pad(queries, (0, 1), value=1.0)
+        # A few queries at a time, so that what the hidden layers exchange stays in a core's cache.
+        rows = max(1, _CACHED // matrix.shape[1])
+        return torch.cat(
+            [
+                self.perceptron.from_first((part @ matrix).view(len(part), *keys.offset.shape))
+                for part in extended.split(rows)  # type: ignore[no-untyped-call]
+            ]
+        )
 
     def _query_part(self, queries: Tensor) -> Tensor:
         blocks, _ = self._first_layer()

@@ -61,9 +61,10 @@ class AttentionGRU(nn.Module):
         state = attention.new_zeros(len(attention), self.width)
         for number, step in enumerate(steps):
             old = state
-            gates = torch.sigmoid(step[:, : 2 * self.width] + functional.linear(old, self.gates.weight))
+            gate_input, fresh_input = step.split_with_sizes([2 * self.width, self.width], dim=1)
+            gates = torch.sigmoid(gate_input + functional.linear(old, self.gates.weight))
             reset, update = gates.chunk(2, dim=1)
-            fresh = torch.tanh(step[:, 2 * self.width :] + functional.linear(reset * old, self.candidate.weight))
+            fresh = torch.tanh(fresh_input + functional.linear(reset * old, self.candidate.weight))
             update = (1 - attention[:, number, None]) * update
             state = torch.lerp(fresh, old, update)
             if valid is not None:

@@ -1,0 +1,126 @@
+"""Rank items for the histories of a split and measure how well.
+
+As in RecBole every sample is a row with one positive, history items stay in the ranking, and column 0 (the padding)
+is out. Items with equal scores come in the order that torch.topk gives them, which is the same for the same scores on
+the same machine.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.errors import ConfigError
+from model.metrics import Ranking, compute
+from model.negatives import NegativeSampler
+from model.randomness import torch_generator
+from model.recommender import Recommender
+
+if TYPE_CHECKING:
+    from model.config import Config
+    from model.data import Samples, SequentialDataset
+
+Phase = Literal["valid", "test"]
+
+# Bound on scores in memory at once (rows x items): 128 MB in float32.
+_SCORES = 32_000_000
+
+
+@torch.inference_mode()
+def evaluate(
+    model: Recommender, dataset: SequentialDataset, phase: Phase, config: Config, epoch: int = 0
+) -> dict[str, float] | None:
+    """Metrics of a split, rounded as RecBole rounds; None when the split is empty.
+
+    Args:
+        epoch: names the random stream of sampled evaluation, so that every epoch draws anew, as RecBole does.
+
+    Raises:
+        ConfigError: a list is longer than there are items.
+    """
+    samples: Samples = getattr(dataset, phase)
+    if not len(samples):
+        return None
+    longest = max(config["topk"])
+    if longest > dataset.item_num:
+        raise ConfigError(f"topk = {config['topk']}: there are only {dataset.item_num - 1} items. Use a smaller k.")
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    samples = samples.to(device)
+    candidates = _Candidates(dataset, config, phase, epoch, device)
+    was_training = model.training
+    model.eval()
+    parts = []
+    step = max(1, min(config["eval_batch_size"], _SCORES // dataset.item_num))
+    for rows in torch.arange(len(samples), device=device).split(step):  # type: ignore[no-untyped-call]
+        lengths = samples.lengths(rows)
+        histories = samples.padded(rows, int(lengths.max()))
+        scores = candidates.scores(model, histories, lengths, samples.target[rows])
+        parts.append(rank(scores, samples.target[rows, None], longest))
+    model.train(was_training)
+    items, hits, positives, ranked, rank_sum = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
+    ranking = Ranking(
+        items,
+        hits,
+        positives,
+        ranked,
+        rank_sum,
+        item_num=dataset.item_num,
+        train_counts=torch.bincount(dataset.train.target, minlength=dataset.item_num),
+        tail_ratio=config["tail_ratio"],
+    )
+    results = compute(ranking, config["metrics"], config["topk"])
+    # numpy's rounding differs from Python's in the last place; RecBole compares rounded scores.
+    return {key: float(np.round(value, config["metric_decimal_place"])) for key, value in results.items()}
+
+
+def rank(scores: Tensor, positives: Tensor, longest: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The first five fields of a :class:`Ranking`.
+
+    Args:
+        scores: float [n, item_num]; -inf for items that are no candidates. Column 0 is ignored.
+        positives: int64 [n, P], filled up with 0.
+        longest: K.
+    """
+    scores[:, 0] = -torch.inf
+    items = scores.topk(longest, dim=1).indices
+    wanted = positives > 0
+    hits = ((items[:, :, None] == positives[:, None, :]) & wanted[:, None, :]).any(-1)
+    rank_sum = torch.zeros(len(scores), dtype=torch.float64, device=scores.device)
+    for column in range(positives.shape[1]):
+        own = scores.gather(1, positives[:, column : column + 1])
+        above, same = (scores > own).sum(1), (scores == own).sum(1)
+        rank_sum += torch.where(wanted[:, column], above + (same + 1) / 2, 0)
+    return items, hits, wanted.sum(1), (scores > -torch.inf).sum(1), rank_sum
+
+
+class _Candidates:
+    """Which items are ranked: all (``full``), or the target and N drawn ones (``uniN``, ``popN``).
+
+    Drawn items are never the target, may repeat (a repetition counts once), and may be in the history.
+    """
+
+    def __init__(
+        self, dataset: SequentialDataset, config: Config, phase: Phase, epoch: int, device: torch.device
+    ) -> None:
+        mode = config["eval_args"]["mode"][phase]
+        self._sampler: NegativeSampler | None = None
+        if mode != "full":
+            kind, number = re.fullmatch(r"(uni|pop)(\d+)", mode).groups()  # type: ignore[union-attr]
+            distribution = {"uni": "uniform", "pop": "popularity"}[kind]
+            arguments = {"distribution": distribution, "sample_num": int(number), "alpha": 1.0}
+            self._sampler = NegativeSampler(dataset, arguments, device)
+            self._generator = torch_generator(config["seed"], "evaluation", phase, epoch, device=device)
+            self._item_num = dataset.item_num
+
+    def scores(self, model: Recommender, histories: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+        """float [B, item_num], -inf for items that are not ranked."""
+        if self._sampler is None:
+            return model.score_all(histories, lengths)
+        chosen = torch.cat([targets[:, None], self._sampler(targets, self._generator)], dim=1)
+        found = model.score(histories, lengths, chosen)
+        scores = torch.full((len(targets), self._item_num), -torch.inf, dtype=found.dtype, device=found.device)
+        return scores.scatter_(1, chosen, found)
