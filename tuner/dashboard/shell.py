@@ -11,6 +11,7 @@ from tuner import insight
 from tuner.dashboard.components.aria import aria
 from tuner.dashboard.components.icons import icon
 from tuner.dashboard.context import Context
+from tuner.insight.theme import FONT
 
 # The script sets the scheme before the first paint; the rest of the page follows it by attribute.
 INDEX = """<!DOCTYPE html>
@@ -40,7 +41,7 @@ INDEX = """<!DOCTYPE html>
 </body>
 </html>"""
 
-_FONT = 'Inter, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", sans-serif'
+
 _MONO = 'ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "Liberation Mono", monospace'
 
 
@@ -51,9 +52,9 @@ def layout() -> dmc.MantineProvider:
         defaultColorScheme="auto",
         theme={
             "primaryColor": "indigo",
-            "fontFamily": _FONT,
+            "fontFamily": FONT,
             "fontFamilyMonospace": _MONO,
-            "headings": {"fontFamily": _FONT, "fontWeight": "650"},
+            "headings": {"fontFamily": FONT, "fontWeight": "650"},
             "defaultRadius": "md",
             "cursorType": "pointer",
         },
@@ -70,10 +71,11 @@ def layout() -> dmc.MantineProvider:
 
 def register(app: Dash, context: Context) -> None:
     """Callbacks of the frame."""
-    # ColorSchemeToggle reports the scheme in force, also the one that the system chose.
+    # The toggle says when the scheme changed, the attribute which one it is: at first the toggle says light
+    # even where the system chose dark.
     app.clientside_callback(  # type: ignore[no-untyped-call]
-        """function (scheme) {
-            return scheme || document.documentElement.getAttribute("data-mantine-color-scheme") || "light";
+        """function (_scheme) {
+            return document.documentElement.getAttribute("data-mantine-color-scheme") || "light";
         }""",
         Output("scheme", "data"),
         Input("scheme-toggle", "computedColorScheme"),

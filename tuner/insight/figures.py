@@ -91,7 +91,7 @@ def parameter_importance(database: Database, name: str | int, theme: str = "ligh
         hovertemplate="%{y}: %{x:.1%}<extra></extra>",
     )
     figure.update_xaxes(tickformat=".0%", range=[0, min(1.0, max(s for _, s in shown)) * 1.15], showgrid=True)
-    figure.update_yaxes(showgrid=False, tickfont={"color": look.text})
+    figure.update_yaxes(showgrid=False, tickfont={"color": look.text}, ticksuffix="  ")
     return figure
 
 
@@ -140,16 +140,16 @@ def parameter_slices(database: Database, name: str | int, theme: str = "light") 
     names = list(data.params[0])[:_MOST_PANELS] if data.params else []
     if not names:
         return _note(_figure(look, None, None, name), look, "No finished trial yet")
-    columns = min(4, len(names))
+    columns = len(names) if len(names) <= 6 else 4
     figure = make_subplots(
         rows=math.ceil(len(names) / columns), cols=columns, shared_yaxes=True, horizontal_spacing=0.03
     )
     figure.update_layout(template=look.template, uirevision=str(name), showlegend=False)
     for place, parameter in enumerate(names):
         values = [params.get(parameter) for params in data.params]
-        text = not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        numeric = _numeric(values)
         figure.add_scatter(
-            x=[str(value) for value in values] if text else values,
+            x=values if numeric else [str(value) for value in values],
             y=data.values,
             mode="markers",
             marker={"size": 7, "color": look.accent, "opacity": 0.55},
@@ -158,7 +158,7 @@ def parameter_slices(database: Database, name: str | int, theme: str = "light") 
             row=place // columns + 1,
             col=place % columns + 1,
         )
-        axis = {"title": {"text": parameter}, "nticks": 5} | ({"type": "category"} if text else _scale(values))
+        axis = {"title": {"text": parameter}, "nticks": 5} | (_scale(values) if numeric else {"type": "category"})
         figure.update_xaxes(axis, row=place // columns + 1, col=place % columns + 1)
     figure.update_yaxes(title={"text": data.metric}, col=1)
     return figure
@@ -260,17 +260,28 @@ def _whole_numbers(values: Any) -> dict[str, Any]:
     return {"dtick": 1, "range": [low - 0.5, high + 0.5]}
 
 
+def _numeric(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
 def _scale(values: Sequence[Any]) -> dict[str, Any]:
-    positive = [value for value in values if value > 0]
-    if len(positive) == len(values) and max(positive) / min(positive) > 50:
+    """Axis settings for numbers: ticks at few levels, a logarithm for a wide range."""
+    levels = sorted(set(values))
+    if len(levels) <= 6:
+        return {"tickvals": levels, "ticktext": [f"{level:g}" for level in levels]}
+    if _wide(values):
         return {"type": "log", "dtick": 1}
     return {}
 
 
+def _wide(values: Sequence[Any]) -> bool:
+    return min(values) > 0 and max(values) / min(values) > 50
+
+
 def _axis(parameter: str, values: list[Any]) -> dict[str, Any]:
     """A dimension of parallel coordinates: numbers on a scale (its logarithm if wide), others as levels."""
-    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    if numeric and _scale(values):
+    numeric = _numeric(values)
+    if numeric and _wide(values):
         logs = [math.log10(value) for value in values]
         ticks = range(math.floor(min(logs)), math.ceil(max(logs)) + 1)
         return {

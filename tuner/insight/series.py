@@ -143,19 +143,23 @@ def shared_curves(database: Database, name: str | int) -> list[Curve]:
 
 
 def sample(database: Database, name: str | int) -> Sample:
-    """The best ``MOST_POINTS`` finished trials with their parameters in Optuna's representation."""
+    """The best ``MOST_POINTS`` finished trials with their parameters in Optuna's representation.
+
+    Parameters stand in the order of the space; a trial that somebody else added may lack some (None).
+    """
     with database.session() as session:
         study = rows.find_study(session, name)
         value = optuna.trial_values.c.value
         order = value.desc() if study.direction == "maximize" else value.asc()
         found = session.execute(_finished(study, (TrialState.COMPLETED,)).order_by(order).limit(MOST_POINTS)).all()
         params = optuna.params_of(session, [row.trial_id for row in found])
+    names = [entry["name"] for entry in study.specification["space"]["parameters"]]
     return Sample(
         study.metric,
         study.direction,
         tuple(row.optuna_number for row in found),
         tuple(row.value for row in found),
-        tuple(params.get(row.trial_id, {}) for row in found),
+        tuple({name: params.get(row.trial_id, {}).get(name) for name in names} for row in found),
     )
 
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-FONT = 'Inter, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", sans-serif'
+FONT = (
+    'Inter, -apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Helvetica Neue", '
+    '"Liberation Sans", Arial, sans-serif'
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ THEMES: dict[str, Theme] = {
         muted="#939bab",
         grid="#2b303b",
         accent="#8da2fb",
-        faint="#4a5261",
+        faint="#5c677c",
         running="#38d9a9",
         baseline="#ffa94d",
         hover="#1f232c",

@@ -5,8 +5,8 @@
   var components = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
 
   // Colors are the page's variables, so that the grid follows the color scheme without being drawn again.
-  functions.rectunerTheme = function (theme, agGrid) {
-    return agGrid.themeQuartz.withParams({
+  functions.rectunerTheme = function (theme) {
+    return theme.withParams({
       backgroundColor: "transparent",
       foregroundColor: "var(--text)",
       borderColor: "var(--line)",

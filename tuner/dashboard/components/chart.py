@@ -21,7 +21,7 @@ def chart(id: str | dict[str, str], title: str, *, height: int = 280, hint: str 
             dcc.Graph(
                 id=id,
                 config=_CONFIG,
-                style={"height": f"{height}px"},
+                style={"minHeight": f"{height}px"},
                 # Nothing is better than an empty white axis until the first figure comes.
                 figure={
                     "layout": {

@@ -24,9 +24,7 @@ def commands(title: str, text: str, lines: list[str]) -> html.Div:
                         className="terminal-line",
                         children=[
                             html.Code(line, id={"type": "command", "index": place}),
-                            dcc.Clipboard(
-                                content=line, className="copy", title="Copy"
-                            ),
+                            dcc.Clipboard(content=line, className="copy", title="Copy"),
                         ],
                     )
                     for place, line in enumerate(lines)

@@ -61,7 +61,7 @@ def trials_grid(parameters: list[str], metric: str) -> html.Section:
                 defaultColDef={"sortable": False, "resizable": True, "suppressMovable": True, "minWidth": 76},
                 columnSize="responsiveSizeToFit",
                 dashGridOptions={
-                    "theme": {"function": "rectunerTheme(theme, agGrid)"},
+                    "theme": {"function": "rectunerTheme(themeQuartz)"},
                     "domLayout": "autoHeight",
                     "headerHeight": 34,
                     "rowHeight": 34,
@@ -119,7 +119,7 @@ def _steady(trial: TrialSummary) -> float:
 def _progress(trial: TrialSummary) -> str:
     if trial.progress is not None:
         return f"{trial.progress.stage} {trial.progress.epoch}/{trial.progress.epochs}"
-    return f"best at epoch {trial.best_epoch}" if trial.best_epoch is not None else ""
+    return f"{trial.best_epoch} (best)" if trial.best_epoch is not None else ""
 
 
 def _field(parameter: str) -> str:
@@ -128,24 +128,31 @@ def _field(parameter: str) -> str:
 
 
 def _columns(parameters: list[str], metric: str) -> list[dict[str, Any]]:
-    number = {"type": "rightAligned", "cellClass": "number"}
+    number = {"type": "rightAligned", "cellClass": "ag-right-aligned-cell"}
     return [
         {
             "field": "number",
             "headerName": "#",
             "cellRenderer": "TrialLink",
             "maxWidth": 84,
-            "pinned": "left",
             "minWidth": 64,
         },
-        {"field": "state", "cellRenderer": "TrialState", "maxWidth": 130, "minWidth": 112, "headerName": "State"},
+        {"field": "state", "cellRenderer": "TrialState", "maxWidth": 136, "minWidth": 124, "headerName": "State"},
         {"field": "value", "headerName": f"valid {metric}", **number, "minWidth": 118},
         *[
-            {"field": _field(name), "headerName": name, **number, "headerTooltip": name, "tooltipField": _field(name)}
+            {
+                "field": _field(name),
+                "headerName": name,
+                **number,
+                "headerTooltip": name,
+                "tooltipField": _field(name),
+                # Wide enough for the name; the grid scrolls sideways when there are many.
+                "minWidth": max(80, 8 * len(name) + 22),
+            }
             for name in parameters
         ],
         {"field": "test", "headerName": "test", **number, "minWidth": 84},
-        {"field": "progress", "headerName": "Epochs", "minWidth": 132},
+        {"field": "progress", "headerName": "Epoch", "minWidth": 126},
         {"field": "seconds", "headerName": "Duration", **number, "minWidth": 96},
         {"field": "error", "headerName": "Error", "tooltipField": "error", "cellClass": "error-cell", "minWidth": 120},
     ]

@@ -66,7 +66,7 @@ def _layout(context: Context, name: str) -> Component:
                             html.Div(id="study-best", children=_best(study)),
                         ],
                     ),
-                    html.Div(chart("study-slices", "Value by parameter"), className="span-12"),
+                    html.Div(chart("study-slices", "Value by parameter"), className="span-12 wide"),
                     trials_grid(insight.parameter_names(context.database, name), study.metric),
                 ],
             ),
@@ -224,7 +224,7 @@ def _tiles(study: StudySummary) -> Component:
             tile(
                 "Pretraining epochs",
                 f"{epochs.run:,}",
-                f"run of {epochs.asked:,} asked, {epochs.reused:,} reused" if epochs.asked else "none yet",
+                f"run, {epochs.reused:,} of {epochs.asked:,} reused" if epochs.asked else None,
             ),
         ],
     )

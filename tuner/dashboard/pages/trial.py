@@ -202,7 +202,9 @@ def _parameters(trial: TrialDetail) -> Component:
 
 def _metrics(study: StudySummary, trial: TrialDetail) -> Component:
     if not trial.valid_result and not trial.test_result:
-        return html.P("There are metrics when the trial has ended.", className="muted")
+        ended = trial.state in _ENDED
+        text_for = "The trial ended without." if ended else "There are metrics when the trial has ended."
+        return html.P(text_for, className="muted")
     baseline = study.baseline or {}
     return metrics_table(
         {"Valid": trial.valid_result, "Test": trial.test_result, "Popularity (test)": baseline.get("test")}
