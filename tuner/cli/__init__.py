@@ -1,0 +1,1 @@
+"""The command ``tuner``: one module a command."""

@@ -1,0 +1,125 @@
+"""``tuner demo``: data, service, a study over REST, its results; what ``make demo`` runs."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from tuner.assembly import same_study
+from tuner.cli.data import fetch
+from tuner.cli.environment import check_writable, err, open_database, out, read_settings
+from tuner.cli.follow import follow
+from tuner.cli.outcome import beats_popularity, print_outcome
+from tuner.cli.serve import Port, Workers
+from tuner.cli.server import address, bind, serving
+from tuner.client import ApiError, Client
+from tuner.errors import SpecificationError
+from tuner.folder import read_study
+from tuner.insight.summaries import StudySummary
+from tuner.specification import StudySpecification
+from tuner.store import StudyState
+
+_FOLDER = Path("studies/quickstart")
+_NOT_FOUND, _INTERRUPTED = 404, 130
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="The study folder to launch.")] = _FOLDER,
+    port: Port = None,
+    workers: Workers = None,
+    exit_when_done: Annotated[
+        bool,
+        typer.Option("--exit", help="End when the study ends: with 0 if its best beats popularity by NDCG@10."),
+    ] = False,
+) -> None:
+    """Fetch the data, start the service, launch a study over REST, follow it, and keep serving.
+
+    Run again, it shows the finished study, or goes on with the unfinished one.
+    """
+    # What the service logs would break the live view.
+    settings = read_settings(port=port, workers=workers, log_level="ERROR")
+    specification = _read(folder)
+    check_writable(settings.artifacts, "TUNER_ARTIFACT_ROOT or TUNER_HOME")
+    with open_database(settings):
+        pass
+    with bind(settings) as listener:
+        fetch(specification.dataset)
+        url = address(settings, listener)
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            with serving(settings, listener), Client(url) as client:
+                out.print(f"Rectuner is at {url}", soft_wrap=True)
+                succeeded = _show(client, specification)
+                if not exit_when_done:
+                    _keep_serving(url)
+        except KeyboardInterrupt:
+            err.print("Stopped. The same command shows the study again, or goes on with it.")
+            raise typer.Exit(_INTERRUPTED) from None
+    if exit_when_done and not succeeded:
+        raise typer.Exit(1)
+
+
+def _read(folder: Path) -> StudySpecification:
+    if folder == _FOLDER and not folder.is_dir():
+        raise SpecificationError(
+            f"There is no {folder} here. Go to the folder that Rectuner was cloned into, or give --folder."
+        )
+    return read_study(folder).specification
+
+
+def _show(client: Client, specification: StudySpecification) -> bool:
+    """Launch or find the study and follow it; whether it was completed and beats popularity."""
+    _launch(client, specification)
+    last = follow(client.watch(specification.name)).study
+    print_outcome(last)
+    if last.state != StudyState.COMPLETED:
+        return False
+    beats = beats_popularity(last)
+    out.print(_verdict(last, beats), soft_wrap=True)
+    return beats
+
+
+def _launch(client: Client, specification: StudySpecification) -> None:
+    name = specification.name
+    try:
+        existing = client.get_specification(name)
+    except ApiError as error:
+        if error.status != _NOT_FOUND:
+            raise
+        created = client.create_study(specification)
+        out.print(f"Launched the study {name} over REST: {created.max_trials} trials.", soft_wrap=True)
+        return
+    if different := same_study(existing, specification):
+        raise SpecificationError(
+            f"There is a study {name!r} already, with another {' and another '.join(different)}. "
+            f"Delete it (tuner study delete {name}), or set TUNER_HOME to an empty folder."
+        )
+    study = client.get_study(name)
+    if study.state in (StudyState.PAUSED, StudyState.STOPPED):
+        study = client.act(name, "resume")
+    what = "is here already; this is how it ended" if study.ended else "is here already and goes on"
+    out.print(escape(f"The study {name} {what}."), soft_wrap=True)
+
+
+def _verdict(study: StudySummary, beats: bool) -> str:
+    best = (study.best_test_result or {}).get("ndcg@10")
+    popularity = ((study.baseline or {}).get("test") or {}).get("ndcg@10")
+    if best is None or popularity is None:
+        return "NDCG@10 on the test split is not known for both the best trial and popularity."
+    return f"NDCG@10 on test: best {best:.4f}, popularity {popularity:.4f}: {'better' if beats else 'not better'}."
+
+
+def _keep_serving(url: str) -> None:
+    out.print(f"The dashboard stays at {url} (API: {url}/docs). Ctrl-C stops it.", soft_wrap=True)
+    while True:
+        time.sleep(1)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

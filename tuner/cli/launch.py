@@ -1,0 +1,65 @@
+"""``tuner launch``: a study at a service, over REST."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from tuner.cli.environment import err, out
+from tuner.cli.follow import follow
+from tuner.cli.outcome import print_outcome
+from tuner.cli.requests import (
+    ConfigFiles,
+    Dataset,
+    MaxTrials,
+    Model,
+    Name,
+    ParamsFile,
+    Request,
+    Sampler,
+    assemble_request,
+)
+from tuner.client import Client
+from tuner.store import StudyState
+
+Url = Annotated[str, typer.Option("--url", envvar="TUNER_URL", help="Address of the service.", show_default=True)]
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def launch_study(
+    context: typer.Context,
+    model: Model = None,
+    dataset: Dataset = None,
+    params_file: ParamsFile = None,
+    config_files: ConfigFiles = None,
+    name: Name = None,
+    sampler: Sampler = None,
+    max_trials: MaxTrials = None,
+    url: Url = DEFAULT_URL,
+    follow_it: Annotated[bool, typer.Option("--follow", help="Show the study until it ends.")] = False,
+) -> None:
+    """Launch a study at a service; files are read here, the training happens there.
+
+    Ctrl-C ends the view, not the study.
+    """
+    request = Request(context.args, model, dataset, params_file, config_files, name, sampler, max_trials)
+    specification = assemble_request(request).specification
+    with Client(url) as client:
+        created = client.create_study(specification)
+        out.print(f"Study {created.name}: {created.max_trials} trials at {url}", soft_wrap=True)
+        if follow_it:
+            watch(client, created.name)
+
+
+def watch(client: Client, name: str) -> None:
+    """Show a study until it rests, then how it ended; exits with 1 when it is not completed."""
+    try:
+        last = follow(client.watch(name))
+    except KeyboardInterrupt:
+        err.print(escape(f"{name} goes on at {client.url}."), soft_wrap=True)
+        raise typer.Exit(130) from None
+    print_outcome(last.study)
+    if last.study.state != StudyState.COMPLETED:
+        raise typer.Exit(1)

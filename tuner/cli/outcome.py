@@ -1,0 +1,109 @@
+"""How a study ended, beside the popularity ranking that it has to beat; and RecBole's result file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tuner.cli.environment import out
+from tuner.cli.follow import duration, values
+from tuner.errors import SettingsError
+from tuner.insight import reports
+from tuner.insight.summaries import StudySummary
+from tuner.store import Database
+
+_PAGE = 500
+
+
+def print_outcome(study: StudySummary, console: Console = out) -> None:
+    """The study's state and reason, best parameters, and its results beside popularity's."""
+    took = ""
+    if study.started_at and study.ended_at:
+        took = f" after {duration((study.ended_at - study.started_at).total_seconds())}"
+    reason = f": {study.reason}" if study.reason else ""
+    console.print(escape(f"{study.name} is {study.state}{took}{reason}"), soft_wrap=True)
+    if study.epochs.asked:
+        epochs = study.epochs
+        console.print(f"Pretraining epochs: {epochs.asked} asked for, {epochs.run} run, {epochs.reused} shared.")
+    if study.best_params is None:
+        console.print("No trial has completed.")
+        return
+    console.print(escape(f"Best parameters (trial {study.best_trial}): {values(study.best_params)}"), soft_wrap=True)
+    console.print(_results(study))
+
+
+def beats_popularity(study: StudySummary, metric: str = "ndcg@10") -> bool:
+    """Whether the best trial's test result is better than the popularity ranking's."""
+    best = (study.best_test_result or {}).get(metric)
+    popularity = _part(study, "test").get(metric)
+    return best is not None and popularity is not None and best > popularity
+
+
+def write_result_file(database: Database, name: str, path: Path) -> None:
+    """Write what RecBole's run_hyper.py writes: one block per parameter set, in the order of the trials.
+
+    A repeated parameter set overwrites its results, as there. Trials without a result are left out.
+
+    Raises:
+        SettingsError: the file can't be written.
+    """
+    blocks: dict[str, str] = {}
+    offset = 0
+    while True:
+        page = reports.list_trials(database, name, state="completed", limit=_PAGE, offset=offset)
+        for trial in page.items:
+            if trial.params is not None and trial.valid_result and trial.test_result:
+                head = ", ".join(f"{key}:{trial.params[key]}" for key in sorted(trial.params))
+                blocks[head] = (
+                    f"{head}\nValid result:\n{_metrics(trial.valid_result)}\n"
+                    f"Test result:\n{_metrics(trial.test_result)}\n\n"
+                )
+        offset += len(page.items)
+        if not page.items or offset >= page.total:
+            break
+    _write(path, "".join(blocks.values()))
+
+
+def _results(study: StudySummary) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("metric")
+    for column in ("valid: best", "popularity", "test: best", "popularity"):
+        table.add_column(column, justify="right")
+    best = (study.best_valid_result or {}, study.best_test_result or {})
+    baseline = (_part(study, "valid"), _part(study, "test"))
+    for metric in best[0] or best[1]:
+        cells = [source.get(metric) for pair in zip(best, baseline, strict=True) for source in pair]
+        table.add_row(metric, *("" if value is None else f"{value:.4f}" for value in cells))
+    return table
+
+
+def _part(study: StudySummary, split: str) -> Mapping[str, float]:
+    found: Any = (study.baseline or {}).get(split)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _metrics(result: Mapping[str, float]) -> str:
+    return "    ".join(f"{metric} : {value}" for metric, value in result.items())
+
+
+def _write(path: Path, text: str) -> None:
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise SettingsError(f"{path}: can't be written ({error.strerror}). Choose another file.") from None

@@ -1,0 +1,157 @@
+"""From a command line in RecBole's style to a study's specification; ``run`` and ``launch`` share it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.markup import escape
+
+from model.data import catalog
+from model.errors import DatasetNotFound
+from model.registry import parameters_of
+from tuner import space
+from tuner.assembly import Assembled, StudyOptions, assemble, describe
+from tuner.cli.data import fetch
+from tuner.cli.environment import err
+from tuner.errors import SpecificationError
+from tuner.folder import read_study
+from tuner.specification import StudySpecification
+
+# Unknown options are configuration, as in RecBole; the folder is among the rest, because an optional
+# argument would swallow the first of them.
+TOLERANT = {"allow_extra_args": True, "ignore_unknown_options": True}
+USAGE = "[FOLDER] [OPTIONS] [--key=value]..."
+
+Model = Annotated[str | None, typer.Option("--model", help="A model's name, for example S3Rec.")]
+Dataset = Annotated[str | None, typer.Option("--dataset", help="A data set's name, for example ml-100k.")]
+ParamsFile = Annotated[
+    Path | None, typer.Option("--params_file", "--params-file", help="What to search: a hyper.test file.")
+]
+ConfigFiles = Annotated[
+    str | None,
+    typer.Option("--config_files", "--config-files", help="Configuration files, separated by spaces, weakest first."),
+]
+Name = Annotated[str | None, typer.Option("--name", help="The study's name. Default: made from its content.")]
+Sampler = Annotated[
+    str | None,
+    typer.Option("--sampler", "--algo", help="auto, exhaustive, random, tpe (bayes), gp, cmaes or qmc."),
+]
+MaxTrials = Annotated[
+    int | None, typer.Option("--max_trials", "--max-trials", "--max_evals", min=1, help="Trials at most.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Fetch the data set if it is missing.")]
+
+_OPTIONS = ("model", "dataset", "params_file", "config_files", "output_file", "name", "sampler", "max_trials")
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options that say which study is meant."""
+
+    rest: Sequence[str]
+    model: str | None
+    dataset: str | None
+    params_file: Path | None
+    config_files: str | None
+    name: str | None
+    sampler: str | None
+    max_trials: int | None
+
+
+def assemble_request(request: Request) -> Assembled:
+    """The study that the command line asks for, with its remarks told on standard error.
+
+    Raises:
+        SpecificationError, SpaceError, ConfigError: what is wrong with it.
+    """
+    folders, command_line = _sort(request.rest)
+    if folders and (request.params_file or request.model or request.dataset or request.config_files):
+        raise SpecificationError(
+            "Name a study folder, or --model, --dataset, --params_file and --config_files, not both."
+        )
+    if folders:
+        assembled = _from_folder(folders, command_line, request)
+    else:
+        assembled = _from_options(command_line, request)
+    for note in assembled.notes:
+        err.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
+    return assembled
+
+
+def require_dataset(specification: StudySpecification, fetch_it: bool) -> None:
+    """Make sure that the study's data set is on this machine.
+
+    Raises:
+        DatasetNotFound: it is not, and was not to be fetched or can't be.
+    """
+    schema = parameters_of(specification.model)
+    data_path = specification.config.get("data_path", schema["data_path"].default)
+    try:
+        catalog.locate(specification.dataset, data_path)
+    except DatasetNotFound:
+        if not fetch_it or specification.dataset not in catalog.DATASETS:
+            raise
+        fetch(specification.dataset)
+
+
+def _sort(rest: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(folders, configuration flags) of what is left of a command line."""
+    folders, flags = [], []
+    for token in rest:
+        if not token.startswith("-"):
+            folders.append(token)
+        elif token.startswith("--") and "=" in token:
+            flags.append(token)
+        else:
+            raise SpecificationError(f"{token} has no value. Write {token}=VALUE.")
+    for flag in flags:
+        key = flag.removeprefix("--").partition("=")[0]
+        near = difflib.get_close_matches(key, _OPTIONS, n=1, cutoff=0.8)
+        if near:
+            raise SpecificationError(f"There is no option --{key}. Did you mean --{near[0]}?")
+    if len(folders) > 1:
+        raise SpecificationError(
+            f"One study folder at a time, not {' and '.join(folders)}. A value is written as --key=value."
+        )
+    return folders, flags
+
+
+def _from_folder(folders: list[str], command_line: list[str], request: Request) -> Assembled:
+    assembled = read_study(folders[0], command_line)
+    chosen = _chosen(request)
+    if not chosen:
+        return assembled
+    options = _options(chosen)
+    fields = {field: getattr(options, field) for field in chosen}
+    changed = assembled.specification.model_copy(update=fields)
+    return Assembled(changed, assembled.notes)
+
+
+def _from_options(command_line: list[str], request: Request) -> Assembled:
+    if request.params_file is None:
+        raise SpecificationError("What is to be searched? Give --params_file=hyper.test, or a study folder.")
+    options = _options({"model": request.model, "dataset": request.dataset, **_chosen(request)})
+    return assemble(
+        options,
+        space.load(request.params_file),
+        config_files=(request.config_files or "").split(),
+        command_line=command_line,
+    )
+
+
+def _chosen(request: Request) -> dict[str, Any]:
+    fields = {"name": request.name, "sampler": request.sampler, "max_trials": request.max_trials}
+    return {field: value for field, value in fields.items() if value is not None}
+
+
+def _options(fields: dict[str, Any]) -> StudyOptions:
+    try:
+        return StudyOptions.model_validate(fields)
+    except ValidationError as error:
+        raise SpecificationError(f"--{describe(error)}") from None

@@ -1,0 +1,162 @@
+"""``tuner run``: a study from beginning to end in this terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from tuner.assembly import same_study
+from tuner.cli.environment import check_writable, err, open_database, out, read_settings
+from tuner.cli.follow import follow
+from tuner.cli.outcome import print_outcome, write_result_file
+from tuner.cli.requests import (
+    ConfigFiles,
+    Dataset,
+    MaxTrials,
+    Model,
+    Name,
+    ParamsFile,
+    Request,
+    Sampler,
+    Yes,
+    assemble_request,
+    require_dataset,
+)
+from tuner.engine import study as engine
+from tuner.engine.supervisor import Supervisor
+from tuner.errors import SpecificationError, StudyNotFound
+from tuner.insight import installation, reports, snapshot
+from tuner.insight.snapshot import Snapshot
+from tuner.settings import Settings
+from tuner.specification import StudySpecification
+from tuner.store import Database, StudyState
+
+_POLL_SECONDS = 0.5
+# What a shell reports for a process that Ctrl-C ended.
+_INTERRUPTED = 130
+
+
+def run_study(
+    context: typer.Context,
+    model: Model = None,
+    dataset: Dataset = None,
+    params_file: ParamsFile = None,
+    config_files: ConfigFiles = None,
+    output_file: Annotated[
+        Path | None,
+        typer.Option("--output_file", "--output-file", help="Write the results here, as RecBole does."),
+    ] = None,
+    name: Name = None,
+    sampler: Sampler = None,
+    max_trials: MaxTrials = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Trials at once. Default: one per core.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Tune a model: a study folder, or --model, --dataset and --params_file as RecBole's run_hyper.py.
+
+    Every other --key=value is configuration. Ctrl-C stops cleanly; the same command goes on.
+    """
+    request = Request(context.args, model, dataset, params_file, config_files, name, sampler, max_trials)
+    specification = assemble_request(request).specification
+    # Workers would write into the live view; what they have to say is shown from the database.
+    settings = read_settings(workers=workers or specification.workers, log_level="ERROR")
+    require_dataset(specification, yes)
+    check_writable(settings.artifacts, "TUNER_ARTIFACT_ROOT or TUNER_HOME")
+    if output_file is not None:
+        check_writable(output_file.absolute().parent, "--output_file")
+    with open_database(settings) as database:
+        _create_or_resume(database, settings, specification)
+        last = _run(database, settings, specification.name)
+        print_outcome(last.study)
+        if output_file is not None:
+            write_result_file(database, specification.name, output_file)
+            out.print(f"Results: {output_file}", soft_wrap=True)
+    if last.study.state != StudyState.COMPLETED:
+        raise typer.Exit(1)
+
+
+def _create_or_resume(database: Database, settings: Settings, specification: StudySpecification) -> None:
+    """Create the study, or go on with the one of the same name if it is the same study."""
+    name = specification.name
+    try:
+        existing = installation.get_specification(database, name)
+    except StudyNotFound:
+        created = engine.create(database, settings, specification)
+        out.print(f"Study {name}: {created.max_trials} trials.", soft_wrap=True)
+        return
+    if different := same_study(existing, specification):
+        raise SpecificationError(
+            f"There is a study {name!r} already, with another {' and another '.join(different)}. "
+            f"Choose another --name, or delete that study: tuner study delete {name}."
+        )
+    study = reports.get_study(database, name)
+    if specification.max_trials and specification.max_trials > (study.trials_total or 0):
+        engine.raise_budget(database, name, specification.max_trials)
+    elif study.state in (StudyState.PAUSED, StudyState.STOPPED):
+        engine.resume(database, name)
+    elif not study.ended:
+        out.print(f"Study {name} goes on: {study.trials_done} of {study.trials_total} trials are done.")
+
+
+def _run(database: Database, settings: Settings, name: str) -> Snapshot:
+    """Keep workers and show the study until it rests; on Ctrl-C, stop the workers and exit."""
+    first = snapshot.take(database, name)
+    if first.rests:
+        return first
+    supervisor = Supervisor(settings)
+    supervisor.start()
+    with _termination_as_interrupt():
+        try:
+            last = follow(_snapshots(database, name))
+        except KeyboardInterrupt:
+            err.print("Stopping: running trials finish their epoch. Ctrl-C again ends at once.")
+            _stop(supervisor)
+            err.print(
+                escape(f"{name} is not finished. The same command goes on with it, and so does tuner serve."),
+                soft_wrap=True,
+            )
+            raise typer.Exit(_INTERRUPTED) from None
+        _stop(supervisor)
+    return last
+
+
+def _stop(supervisor: Supervisor) -> None:
+    try:
+        supervisor.stop()
+    except KeyboardInterrupt:
+        # Workers notice that this process is gone; their trials are resumed from the last checkpoint.
+        os._exit(_INTERRUPTED)
+
+
+def _snapshots(database: Database, name: str) -> Iterator[Snapshot]:
+    while True:
+        current = snapshot.take(database, name)
+        yield current
+        if current.rests:
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM means what Ctrl-C means."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,128 @@
+"""``tuner study``: the studies of this installation's database."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter
+from rich.markup import escape
+from rich.table import Table
+
+from tuner.cli.environment import open_database, out, read_settings
+from tuner.cli.follow import values
+from tuner.cli.outcome import print_outcome
+from tuner.engine import study as engine
+from tuner.insight import importance, reports
+from tuner.insight.summaries import StudySummary
+from tuner.store import StudyState
+
+app = typer.Typer(no_args_is_help=True, help="Studies: list, look at, steer.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A study's name or id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("ls")
+def list_studies(
+    state: Annotated[StudyState | None, typer.Option("--state", help="Only those in this state.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 50,
+    offset: Annotated[int, typer.Option("--offset", min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """List studies, newest first."""
+    with open_database(read_settings()) as database:
+        page = reports.list_studies(database, state=state, limit=limit, offset=offset)
+    if as_json:
+        typer.echo(to_json([dataclasses.asdict(study) for study in page.items]))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("id", "name", "state", "trials", "best", "model", "dataset"):
+        table.add_column(column, overflow="fold")
+    for study in page.items:
+        best = "" if study.best_value is None else f"{study.metric} {study.best_value:.4f}"
+        done = f"{study.trials_done}/{study.trials_total}"
+        table.add_row(str(study.id), study.name, study.state, done, best, study.model, study.dataset)
+    out.print(table)
+    if page.total > len(page.items):
+        out.print(f"{len(page.items)} of {page.total}; more with --offset {offset + len(page.items)}.")
+
+
+@app.command("show")
+def show_study(name: Name, as_json: AsJson = False) -> None:
+    """Show one study: state, progress, best trial, importances."""
+    with open_database(read_settings()) as database:
+        study = reports.get_study(database, name)
+        shares = importance.importances(database, name)
+    if as_json:
+        typer.echo(to_json(dataclasses.asdict(study)))
+        return
+    counts = ", ".join(f"{count} {state}" for state, count in study.counts.items())
+    out.print(escape(f"{study.model} on {study.dataset}, {study.sampler}, {study.direction} {study.metric}"))
+    out.print(f"Trials: {counts} (budget {study.trials_total})")
+    print_outcome(study)
+    if shares.reason is None:
+        out.print(f"Importance ({shares.evaluator}): {escape(values(dict(shares.values)))}")
+
+
+@app.command("pause")
+def pause_study(name: Name) -> None:
+    """Start no new trials; running ones go on."""
+    with open_database(read_settings()) as database:
+        engine.pause(database, name)
+        _tell(reports.get_study(database, name))
+
+
+@app.command("resume")
+def resume_study(name: Name) -> None:
+    """Go on with a paused or stopped study (workers: tuner serve, tuner worker)."""
+    with open_database(read_settings()) as database:
+        engine.resume(database, name)
+        _tell(reports.get_study(database, name))
+
+
+@app.command("stop")
+def stop_study(name: Name) -> None:
+    """Finish what runs, then end."""
+    with open_database(read_settings()) as database:
+        engine.stop(database, name)
+        _tell(reports.get_study(database, name))
+
+
+@app.command("cancel")
+def cancel_study(name: Name) -> None:
+    """End at once; running trials are abandoned."""
+    with open_database(read_settings()) as database:
+        engine.cancel(database, name)
+        _tell(reports.get_study(database, name))
+
+
+@app.command("delete")
+def delete_study(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Delete a study that has ended, with its trials and files."""
+    settings = read_settings()
+    with open_database(settings) as database:
+        study = reports.get_study(database, name)
+        if not yes:
+            typer.confirm(f"Delete {study.name} with {study.trials_done} finished trials?", abort=True)
+        engine.delete(database, settings, name)
+    out.print(escape(f"{study.name} is deleted."))
+
+
+@app.command("budget")
+def raise_budget(name: Name, max_trials: Annotated[int, typer.Argument(min=1, help="Trials in all.")]) -> None:
+    """Let a study run more trials; one that had ended goes on."""
+    with open_database(read_settings()) as database:
+        engine.raise_budget(database, name, max_trials)
+        _tell(reports.get_study(database, name))
+
+
+def to_json(value: object) -> str:
+    """``value`` as indented JSON, times in ISO 8601."""
+    return TypeAdapter(object).dump_json(value, indent=2).decode()
+
+
+def _tell(study: StudySummary) -> None:
+    reason = f" ({study.reason})" if study.reason else ""
+    out.print(escape(f"{study.name} is {study.state}{reason}."))

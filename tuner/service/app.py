@@ -1,0 +1,69 @@
+"""The web application: REST under /api/v1, its documentation at /docs, the dashboard at /."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+from fastapi.concurrency import run_in_threadpool
+from fastapi_offline import FastAPIOffline
+
+from tuner.dashboard import mount
+from tuner.engine.supervisor import Supervisor
+from tuner.service import problems
+from tuner.service.body_limit import BodyLimit
+from tuner.service.routes import datasets, models, studies, system, trials
+from tuner.settings import Settings
+from tuner.store import Database
+
+PREFIX = "/api/v1"
+# Far above any params file with its configuration files.
+MOST_BODY_BYTES = 4_000_000
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application of one installation; nothing is opened or started before it is served.
+
+    On start-up the database is upgraded and the supervisor started, so that studies which were running when
+    the last service ended go on. On shutdown workers finish or abandon their epoch and give back their trials.
+    """
+    app: FastAPI = FastAPIOffline(
+        title="Rectuner",
+        version=version("rectuner"),
+        summary="Hyperparameter studies of sequential recommenders.",
+        description="Errors are problem details (RFC 9457). Times are UTC, durations seconds.",
+        static_url="/docs/static",
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    api = APIRouter(prefix=PREFIX, responses=problems.RESPONSES)
+    for module in (studies, trials, models, datasets, system):
+        api.include_router(module.router)
+    app.include_router(api)
+    app.add_middleware(BodyLimit, most=MOST_BODY_BYTES)
+    problems.install(app)
+    mount(app, settings)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    if settings.data_root is not None:
+        # The model package knows no settings; this is where it looks.
+        os.environ["TUNER_DATA_ROOT"] = str(settings.data_root)
+    database = Database(settings.database)
+    try:
+        await run_in_threadpool(database.upgrade)
+        app.state.database = database
+        supervisor = Supervisor(settings)
+        supervisor.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(supervisor.stop)
+    finally:
+        database.close()

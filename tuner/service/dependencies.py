@@ -1,0 +1,150 @@
+"""What routes need: the database, the settings, and the two forms in which a study may be posted."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+
+from model.literals import parse_literal, parse_yaml
+from tuner import space
+from tuner.assembly import Assembled, assemble
+from tuner.service.schemas import StudyRequest
+from tuner.settings import Settings
+from tuner.space import SearchSpace
+from tuner.store import Database
+
+# Fields of the form that are JSON (or a bare name) rather than text.
+_STRUCTURED = ("config", "sampler", "pruner")
+_FILES = ("params_file", "config_files")
+_MOST_FILES = 20
+
+
+def get_database(request: Request) -> Database:
+    """The application's database."""
+    return cast(Database, request.app.state.database)
+
+
+def get_settings(request: Request) -> Settings:
+    """The application's settings."""
+    return cast(Settings, request.app.state.settings)
+
+
+DatabaseOf = Annotated[Database, Depends(get_database)]
+SettingsOf = Annotated[Settings, Depends(get_settings)]
+
+
+async def read_study(request: Request) -> Assembled:
+    """The study that the body describes, as JSON or as a form with files.
+
+    Raises:
+        RequestValidationError, SpaceError, ConfigError: what is wrong with it.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "application/json":
+        return _from_json(await request.body())
+    if content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        async with request.form(max_files=_MOST_FILES) as form:
+            files = {key: [await _content(entry, key) for entry in form.getlist(key)] for key in _FILES}
+            return _from_form(form, files)
+    raise HTTPException(415, "Send the study as application/json, or as multipart/form-data with a params_file.")
+
+
+# Documents the two forms; FastAPI can't derive it, because one endpoint takes both.
+STUDY_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": StudyRequest.model_json_schema()},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["params_file", "model", "dataset"],
+                    "properties": {
+                        "params_file": {"type": "string", "format": "binary", "description": "hyper.test"},
+                        "config_files": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "RecBole configuration files, weakest first.",
+                        },
+                        "name": {"type": "string"},
+                        "model": {"type": "string", "examples": ["S3Rec"]},
+                        "dataset": {"type": "string", "examples": ["ml-100k"]},
+                        "sampler": {"type": "string", "description": "A name, or JSON."},
+                        "pruner": {"type": "string", "description": "A name, or JSON."},
+                        "max_trials": {"type": "integer"},
+                        "workers": {"type": "integer"},
+                        "config": {"type": "string", "description": "Fixed values as JSON."},
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+def _from_json(body: bytes) -> Assembled:
+    try:
+        study = StudyRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise _invalid(error) from None
+    return _assemble(study, _space_of(study))
+
+
+def _from_form(form: FormData, files: Mapping[str, list[tuple[str, bytes]]]) -> Assembled:
+    fields: dict[str, Any] = {key: value for key, value in form.items() if isinstance(value, str) and key not in _FILES}
+    for key in _STRUCTURED:
+        if key in fields:
+            fields[key] = parse_literal(fields[key])
+    try:
+        study = StudyRequest.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid(error) from None
+    merged: dict[str, Any] = {}
+    for name, content in files["config_files"]:
+        merged |= parse_yaml(content, name)
+    study = study.model_copy(update={"config": merged | study.config})
+    if not files["params_file"]:
+        return _assemble(study, _space_of(study))
+    if len(files["params_file"]) > 1 or study.space is not None or study.params is not None:
+        raise _invalid_field("params_file", "one search space is needed: a params_file, params or space")
+    name, content = files["params_file"][0]
+    return _assemble(study, space.parse(space.decode(content, name), name))
+
+
+def _space_of(study: StudyRequest) -> SearchSpace:
+    if (study.space is None) == (study.params is None):
+        raise _invalid_field("params", "one search space is needed: either params or space")
+    if study.space is not None:
+        return SearchSpace.from_json(study.space)
+    return space.parse(study.params or "", "params")
+
+
+def _assemble(study: StudyRequest, searched: SearchSpace) -> Assembled:
+    assembled = assemble(study, searched)
+    if study.name is not None:
+        return assembled
+    # Whoever posts the same thing twice without a name wants two studies.
+    name = f"{assembled.specification.name}-{secrets.token_hex(2)}"
+    return replace(assembled, specification=assembled.specification.model_copy(update={"name": name}))
+
+
+async def _content(entry: UploadFile | str, key: str) -> tuple[str, bytes]:
+    if isinstance(entry, str):
+        raise _invalid_field(key, f"is a text; send the file itself (curl: -F {key}=@FILE)")
+    return entry.filename or key, await entry.read()
+
+
+def _invalid(error: ValidationError) -> RequestValidationError:
+    return RequestValidationError(error.errors(include_url=False, include_context=False))
+
+
+def _invalid_field(field: str, message: str) -> RequestValidationError:
+    return RequestValidationError([{"type": "value_error", "loc": ("body", field), "msg": message}])

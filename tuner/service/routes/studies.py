@@ -1,0 +1,102 @@
+"""Studies: launching, looking at and steering them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from tuner.assembly import Assembled
+from tuner.engine import study as engine
+from tuner.insight import importance, installation, reports
+from tuner.insight.importance import Importances
+from tuner.insight.summaries import StudySummary
+from tuner.service.dependencies import STUDY_BODY, DatabaseOf, SettingsOf, read_study
+from tuner.service.schemas import BudgetRequest, StudyCreated, StudyPage
+from tuner.specification import StudySpecification
+from tuner.store import StudyState
+
+router = APIRouter(prefix="/studies", tags=["studies"])
+
+Evaluator = Literal["ped_anova", "fanova", "mean_decrease_impurity"]
+
+_VERBS = {"pause": engine.pause, "resume": engine.resume, "stop": engine.stop, "cancel": engine.cancel}
+
+
+@router.post("", status_code=201, openapi_extra=STUDY_BODY)
+def create_study(
+    study: Annotated[Assembled, Depends(read_study)],
+    response: Response,
+    database: DatabaseOf,
+    settings: SettingsOf,
+) -> StudyCreated:
+    """Create a study; it starts as soon as a worker is free. `Location` is where to look at it."""
+    created = engine.create(database, settings, study.specification)
+    response.headers["location"] = f"/api/v1/studies/{created.name}"
+    fields: dict[str, Any] = asdict(created)
+    # The engine names unknown keys as well, and the space's remarks exist only here.
+    fields["warnings"] = list(study.notes)
+    return StudyCreated.model_validate({key: fields[key] for key in StudyCreated.model_fields})
+
+
+@router.get("")
+def list_studies(
+    database: DatabaseOf,
+    state: StudyState | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> StudyPage:
+    """Studies, newest first."""
+    return reports.list_studies(database, state=state, limit=limit, offset=offset)
+
+
+@router.get("/{name}")
+def get_study(name: str, database: DatabaseOf) -> StudySummary:
+    """One study by name or id."""
+    return reports.get_study(database, name)
+
+
+@router.patch("/{name}")
+def raise_budget(name: str, budget: BudgetRequest, database: DatabaseOf) -> StudySummary:
+    """Let the study run more trials; one that had ended goes on."""
+    engine.raise_budget(database, name, budget.max_trials)
+    return reports.get_study(database, name)
+
+
+@router.delete("/{name}", status_code=204)
+def delete_study(name: str, database: DatabaseOf, settings: SettingsOf) -> None:
+    """Delete a study that has ended, with its trials and files."""
+    engine.delete(database, settings, name)
+
+
+@router.get("/{name}/specification")
+def get_specification(name: str, database: DatabaseOf) -> StudySpecification:
+    """What was asked for when the study was created."""
+    return installation.get_specification(database, name)
+
+
+@router.get("/{name}/importances")
+def get_importances(name: str, database: DatabaseOf, evaluator: Evaluator = "ped_anova") -> Importances:
+    """How much each parameter matters, or the reason why that can't be said yet."""
+    return importance.importances(database, name, evaluator)
+
+
+def _add_verb(verb: str) -> None:
+    act = _VERBS[verb]
+
+    def endpoint(name: str, database: DatabaseOf) -> StudySummary:
+        act(database, name)
+        return reports.get_study(database, name)
+
+    router.add_api_route(
+        f"/{{name}}/{verb}",
+        endpoint,
+        methods=["POST"],
+        name=f"{verb}_study",
+        description=(act.__doc__ or "").partition("\n")[0],
+    )
+
+
+for _verb in _VERBS:
+    _add_verb(_verb)

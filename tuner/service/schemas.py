@@ -1,0 +1,120 @@
+"""Bodies that only the REST interface has; everything else it returns is what :mod:`tuner.insight` reports."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from model.parameters import Parameter
+from tuner.assembly import StudyOptions
+from tuner.insight.summaries import Page, StudySummary, TrialSummary
+
+
+class StudyRequest(StudyOptions):
+    """A study to create: the search space is either ``space`` or ``params``."""
+
+    space: dict[str, Any] | None = Field(
+        default=None, description='What `tuner space FILE --json` prints: {"parameters": [...]}.'
+    )
+    params: str | None = Field(default=None, description="The text of a hyper.test file.")
+
+    model_config = StudyOptions.model_config | {
+        "json_schema_extra": {
+            "example": {
+                "model": "S3Rec",
+                "dataset": "ml-100k",
+                "params": "pretrain_epochs choice [50, 100, 150]\n",
+                "config": {"train_batch_size": 512},
+                "sampler": "auto",
+            }
+        }
+    }
+
+
+class StudyCreated(BaseModel):
+    """The answer to a created study; ``warnings`` are remarks about what was asked for."""
+
+    id: int
+    name: str
+    state: str
+    max_trials: int
+    created_at: datetime
+    warnings: list[str]
+
+
+class BudgetRequest(BaseModel):
+    """A new trial budget."""
+
+    max_trials: int = Field(ge=1)
+
+
+class ParameterSchema(BaseModel):
+    """One configuration key."""
+
+    name: str
+    kind: str
+    default: Any
+    doc: str
+    choices: list[Any] | None
+    minimum: float | None
+    maximum: float | None
+    nullable: bool
+    stages: list[str]
+
+    @classmethod
+    def of(cls, parameter: Parameter) -> ParameterSchema:
+        """The parameter as JSON has it."""
+        return cls(
+            name=parameter.name,
+            kind=parameter.kind,
+            default=parameter.default,
+            doc=parameter.doc,
+            choices=None if parameter.choices is None else list(parameter.choices),
+            minimum=parameter.minimum,
+            maximum=parameter.maximum,
+            nullable=parameter.nullable,
+            stages=sorted(parameter.stages),
+        )
+
+
+class ModelSummary(BaseModel):
+    """A model that studies may tune."""
+
+    name: str
+    summary: str
+    stages: list[str]
+
+
+class ModelSchema(ModelSummary):
+    """A model with all of its configuration keys."""
+
+    parameters: list[ParameterSchema]
+
+
+class Version(BaseModel):
+    """What runs here."""
+
+    name: str = "rectuner"
+    version: str
+    api: str = "v1"
+    python: str
+    torch: str
+    optuna: str
+
+
+class HealthReport(BaseModel):
+    """``ok``: studies can run; ``degraded``: the service answers, but see ``detail``."""
+
+    status: str
+    detail: str | None
+    database: str
+    database_ok: bool
+    workers_wanted: int
+    workers_alive: int
+    studies: dict[str, int]
+
+
+StudyPage = Page[StudySummary]
+TrialPage = Page[TrialSummary]
