@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from sqlalchemy import update
 
-from model import popularity
 from model.config import Config
 from model.data import SequentialDataset
+from model.popularity import baseline
 from tuner.engine.patience import patiently
 from tuner.engine.plan import Plan
 from tuner.store import Database
@@ -31,7 +31,7 @@ def compute_baseline(database: Database, study: Study, plan: Plan, load: Callabl
         return
     config = plan.config.for_stage(plan.own_stage.name)
     try:
-        result = popularity.baseline(config, load(config))
+        result = baseline(config, load(config))
     except Exception as error:  # noqa: BLE001 - recorded as an event
         _log.warning("The baseline of %s could not be computed: %s", study.name, error)
         message = f"The popularity baseline could not be computed: {error}"

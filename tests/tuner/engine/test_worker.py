@@ -1,0 +1,260 @@
+"""Workers running real trials of the smallest model, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.trial import TrialState as OptunaState
+
+from tuner.engine import study
+from tuner.engine.worker import run_worker
+from tuner.settings import Settings
+from tuner.space import SpaceParameter
+from tuner.specification import PrunerSpecification, SamplerSpecification
+from tuner.store import Database, StudyState, TrialState
+from tuner.store import repository as rows
+from tuner.store.states import WorkerState
+from tuner.store.tables import Progress, SharedStage, Slot, StageEpoch, Study, Worker
+
+Create = Callable[..., int]
+
+
+def work(settings: Settings) -> None:
+    run_worker(settings, exit_when_idle=True)
+
+
+def trials(database: Database, name: str = "study") -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name=name, storage=database.storage).trials
+
+
+def values(database: Database, name: str = "study") -> dict[str, float | None]:
+    return {str(sorted(trial.params.items())): trial.value for trial in trials(database, name)}
+
+
+def slots(database: Database) -> list[Slot]:
+    with database.session() as session:
+        return list(session.scalars(sa.select(Slot).order_by(Slot.id)))
+
+
+def epochs_run(database: Database) -> int:
+    with database.session() as session:
+        return session.scalar(sa.select(sa.func.sum(StageEpoch.times_run))) or 0
+
+
+def epochs(database: Database) -> tuple[int, int, int]:
+    """Of shared stages: asked for, run, reused."""
+    found = slots(database)
+    return (
+        sum(slot.epochs_asked for slot in found),
+        sum(slot.epochs_run for slot in found),
+        sum(slot.epochs_reused for slot in found),
+    )
+
+
+def test_a_study_runs_to_its_end(database: Database, settings: Settings, create: Create) -> None:
+    study_id = create()
+    work(settings)
+    record = study.find(database, study_id)
+    assert (record.state, record.reason) == (StudyState.COMPLETED, "all 2 trials are done")
+    assert [trial.state for trial in trials(database)] == [OptunaState.COMPLETE] * 2
+    assert {slot.state for slot in slots(database)} == {TrialState.COMPLETED}
+    with database.session() as session:
+        assert session.scalars(sa.select(Progress)).all() == []
+        assert set(session.scalars(sa.select(Worker.state))) == {WorkerState.STOPPED}
+        assert set(session.scalars(sa.select(SharedStage.holder))) == {None}
+
+
+def test_optuna_has_the_results(database: Database, settings: Settings, create: Create) -> None:
+    create()
+    work(settings)
+    for trial in trials(database):
+        scores = trial.intermediate_values
+        assert list(scores) == [1, 2, 3]
+        assert trial.value == max(scores.values()) == trial.user_attrs["valid_result"]["ndcg@10"]
+        assert scores[trial.user_attrs["best_epoch"]] == trial.value
+        assert 0 <= trial.user_attrs["test_result"]["ndcg@10"] <= 1
+        assert set(trial.user_attrs["seconds"]) == {"finetune", "test"}
+
+
+def test_curves_show_the_shared_stage_to_every_trial(database: Database, settings: Settings, create: Create) -> None:
+    create()
+    work(settings)
+    for slot in slots(database):
+        with database.session() as session:
+            points = rows.curves(session, slot)
+        assert [(point.stage, point.epoch) for point in points] == [
+            *(("pretrain", epoch) for epoch in (1, 2, 3)),
+            *(("finetune", epoch) for epoch in (1, 2, 3)),
+        ]
+
+
+def test_the_baseline_is_computed_once(database: Database, settings: Settings, create: Create) -> None:
+    study_id = create()
+    work(settings)
+    with database.session() as session:
+        baseline = session.get_one(Study, study_id).baseline
+    assert baseline is not None
+    assert "ndcg@10" in baseline["valid"]
+    assert "ndcg@10" in baseline["test"]
+
+
+def test_one_pretraining_serves_all_lengths(database: Database, settings: Settings, create: Create) -> None:
+    create(space={"pretrain_epochs": [2, 4, 6]})
+    work(settings)
+    assert epochs(database) == (12, 6, 6)
+    assert epochs_run(database) == 6
+
+
+def test_a_grid_runs_only_its_longest_pretraining(database: Database, settings: Settings, create: Create) -> None:
+    space = {
+        "pretrain_epochs": [2, 4, 6],
+        "finetune.learning_rate": [0.1, 0.05, 0.02, 0.01],
+        "stopping_step": [1, 2, 3],
+    }
+    create(space=space, config={"epochs": 1})
+    work(settings)
+    assert len(slots(database)) == 36
+    assert epochs(database) == (144, 6, 138)
+    assert epochs_run(database) == 6
+
+
+def test_another_study_finds_the_stage(database: Database, settings: Settings, create: Create) -> None:
+    create("one")
+    work(settings)
+    create("two", space={"finetune.learning_rate": [0.03]})
+    work(settings)
+    assert epochs_run(database) == 3
+    assert slots(database)[-1].epochs_reused == 3
+
+
+def test_other_seeds_and_sizes_share_nothing(database: Database, settings: Settings, create: Create) -> None:
+    create(space={"width": [4, 8], "seed": [1, 2]})
+    work(settings)
+    assert epochs(database) == (12, 12, 0)
+
+
+def test_sharing_changes_no_bit(database: Database, settings: Settings, create: Create) -> None:
+    create("together", space={"pretrain_epochs": [1, 2, 3]})
+    work(settings)
+    shared = values(database, "together")
+    alone: dict[str, float | None] = {}
+    for length in (3, 1, 2):
+        with database.transaction() as session:
+            session.execute(sa.delete(SharedStage))
+        create(f"alone-{length}", space={"pretrain_epochs": [length]})
+        work(settings)
+        alone |= values(database, f"alone-{length}")
+    assert alone == shared
+    assert len(set(shared.values())) > 1
+
+
+def test_a_trial_that_raises_is_recorded_and_the_study_goes_on(
+    database: Database, settings: Settings, create: Create
+) -> None:
+    study_id = create(space={"trouble": ["none", "raise", "nan"], "finetune.learning_rate": [0.01, 0.1]})
+    work(settings)
+    found = {(slot.parameters or {})["trouble"]: slot for slot in slots(database)}
+    assert [found[key].state for key in ("none", "raise", "nan")] == ["completed", "failed", "failed"]
+    error = found["raise"].error
+    assert error is not None
+    assert (error["type"], error["message"]) == ("RuntimeError", "asked to raise")
+    assert "tiny_recommender.py" in error["traceback"]
+    assert found["nan"].error is not None
+    assert found["nan"].error["type"] == "NonFiniteLoss"
+    failed = [trial for trial in trials(database) if trial.state is OptunaState.FAIL]
+    assert "RuntimeError: asked to raise" in {trial.user_attrs["error"] for trial in failed}
+    assert study.find(database, study_id).reason == "2 of 6 trials succeeded"
+
+
+def test_failures_in_a_row_pause_a_study(database: Database, settings: Settings, create: Create) -> None:
+    study_id = create(space={"width": [1, 2, 3, 4]}, config={"trouble": "raise"}, max_failures=2)
+    work(settings)
+    record = study.find(database, study_id)
+    assert record.state is StudyState.PAUSED
+    assert record.reason == "2 failures in a row, the last: RuntimeError: asked to raise"
+    assert len(trials(database)) == 2
+
+
+def test_no_finished_trial_is_repeated(database: Database, settings: Settings, create: Create) -> None:
+    study_id = create(space={"width": [4, 8, 12]}, max_trials=2, sampler=SamplerSpecification(name="exhaustive"))
+    work(settings)
+    study.raise_budget(database, study_id, 3)
+    work(settings)
+    assert [trial.params["width"] for trial in trials(database)] == [4, 8, 12]
+
+
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_samplers_choose_and_repeat_their_choices(
+    database: Database, settings: Settings, create: Create, name: str
+) -> None:
+    rate = SpaceParameter("finetune.learning_rate", "loguniform", low=-5.0, high=-1.0)
+    sampler = SamplerSpecification.model_validate(
+        {"name": name, "options": {"n_startup_trials": 2} if name == "tpe" else {}}
+    )
+    chosen: list[Any] = []
+    for attempt in ("one", "two"):
+        create(attempt, space={"finetune.learning_rate": rate}, sampler=sampler, max_trials=4, config={"epochs": 1})
+        work(settings)
+        chosen.append([(trial.params, trial.user_attrs["seen"]) for trial in trials(database, attempt)])
+    assert chosen[0] == chosen[1]
+    assert [seen for _, seen in chosen[0]] == ["", "0", "0-1", "0-2"]
+
+
+def test_pruned_trials_keep_their_best_result(database: Database, settings: Settings, create: Create) -> None:
+    pruner = PrunerSpecification(name="patient", options={"patience": 0})
+    create(space={"finetune.learning_rate": [5.0]}, pruner=pruner, config={"epochs": 50, "stopping_step": 50})
+    work(settings)
+    (trial,) = trials(database)
+    scores = trial.intermediate_values
+    assert trial.state is OptunaState.PRUNED
+    assert len(scores) < 50
+    assert scores[trial.user_attrs["best_epoch"]] == max(scores.values())
+    assert slots(database)[0].state is TrialState.PRUNED
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ({"early_stop": 2}, "early stop: no improvement in 2 trials since trial 0"),
+        ({"target_value": 0.0}, "target value: trial 0 reached"),
+    ],
+)
+def test_every_ending_says_why(
+    database: Database, settings: Settings, create: Create, rule: dict[str, Any], reason: str
+) -> None:
+    study_id = create(space={"eval_batch_size": [100, 200, 300, 400, 500]}, **rule)
+    work(settings)
+    record = study.find(database, study_id)
+    assert record.state is StudyState.COMPLETED
+    assert record.reason is not None
+    assert record.reason.startswith(reason)
+
+
+def test_only_the_best_trials_checkpoint_is_kept(database: Database, settings: Settings, create: Create) -> None:
+    study_id = create(space={"width": [2, 4, 8]})
+    work(settings)
+    best = optuna.load_study(study_name="study", storage=database.storage).best_trial.number
+    folder = settings.artifacts / "studies" / str(study_id) / "trials"
+    assert sorted(path.name for path in folder.iterdir()) == [str(best)]
+
+
+def test_a_given_checkpoint_replaces_pretraining(database: Database, settings: Settings, create: Create) -> None:
+    create("one")
+    work(settings)
+    (checkpoint,) = settings.artifacts.glob("stages/*/3.pth")
+    create("two", config={"pre_model_path": str(checkpoint), "pretrain_epochs": 9})
+    work(settings)
+    assert epochs_run(database) == 3
+    assert list(values(database, "two").values()) == list(values(database, "one").values())
+
+
+def test_unused_checkpoints_beyond_the_bound_are_deleted(
+    database: Database, settings: Settings, create: Create
+) -> None:
+    create(space={"width": [2, 4]})
+    work(settings.model_copy(update={"cache_gb": 0.0}))
+    assert list(settings.artifacts.glob("stages/*/*")) == []
