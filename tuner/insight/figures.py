@@ -275,7 +275,7 @@ def _scale(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _wide(values: Sequence[Any]) -> bool:
-    return min(values) > 0 and max(values) / min(values) > 50
+    return bool(min(values) > 0 and max(values) / min(values) > 50)
 
 
 def _axis(parameter: str, values: list[Any]) -> dict[str, Any]:
