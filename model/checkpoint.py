@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
+import secrets
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,33 +19,21 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import CheckpointError, CheckpointMismatch, CheckpointNotFound
+from model.foreign import load_foreign
 
 if TYPE_CHECKING:
     from model.config import Config
 
 FORMAT = 1
 
-# Which configuration key decides a dimension, to say more than two shapes that differ.
-_KEY_OF_SHAPE = {
-    "item_embedding": "the data set's items or hidden_size",
-    "position_embedding": "MAX_ITEM_LIST_LENGTH or hidden_size",
-    "feature_embedding": "item_attribute or hidden_size",
-    "feed_forward": "inner_size or hidden_size",
+# Which configuration keys decide a tensor's shape, to say more than two shapes that differ.
+_SHAPED_BY = {
+    "item_embedding": ("hidden_size",),
+    "position_embedding": ("MAX_ITEM_LIST_LENGTH", "hidden_size"),
+    "feature_embedding": ("item_attribute", "hidden_size"),
+    "feed_forward": ("n_layers", "inner_size", "hidden_size"),
+    "": ("n_layers", "hidden_size"),
 }
-
-# What RecBole's pickles name besides what torch allows; nothing of it is ever run.
-_KNOWN_OBJECTS = ("recbole.", "yaml.loader.", "numpy.", "torch.device", "builtins.")
-_NEVER = ("builtins.eval", "builtins.exec", "builtins.getattr", "builtins.__import__", "builtins.open")
-
-
-class _Inert:
-    """Stands for an object of a class that is not loaded."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def __setstate__(self, _: Any) -> None:
-        pass
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -54,15 +43,15 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
         OSError: the folder can't be written, or the disk is full; an old file is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".tmp", dir=path.parent)
+    temporary = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(dict(content), file)
+        with temporary.open("xb") as file:
+            torch.save(_on_cpu(dict(content)), file)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     # The rename itself has to reach the disk too.
     folder = os.open(path.parent, os.O_RDONLY)
@@ -72,30 +61,46 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
         os.close(folder)
 
 
+def _on_cpu(value: Any) -> Any:
+    """The value with its tensors on the CPU: machines without a GPU have to read the file too, also with RecBole."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, Mapping):
+        return {key: _on_cpu(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_on_cpu(inner) for inner in value]
+    return value
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of Rectuner or RecBole onto the CPU.
 
     Raises:
         CheckpointNotFound: there is no such file.
-        CheckpointError: it is no checkpoint, or names objects that neither program writes.
+        CheckpointError: it is no checkpoint.
     """
     if not path.is_file():
         raise CheckpointNotFound(
             f"{path}: there is no checkpoint. Pretrain first (train_stage: pretrain), or correct pre_model_path."
         )
     try:
-        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        for name in foreign:
-            if name in _NEVER or not name.startswith(_KNOWN_OBJECTS):
-                raise CheckpointError(f"{path}: names {name}, which no recommender's checkpoint needs. Not loaded.")
-        stubs: list[Any] = [(type("Inert", (_Inert,), {}), name) for name in foreign]
-        with torch.serialization.safe_globals(stubs):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        content = _read(path)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: can't be read as a checkpoint: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
-        raise CheckpointError(f"{path}: has no state_dict; it is no checkpoint of a recommender.")
+    state = content.get("state_dict")
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path}: has no state_dict of tensors; it is no checkpoint of a recommender.")
     return content
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of RecBole's pickle protocol before it refuses it
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        return load_foreign(path)
+    return content if isinstance(content, dict) else {}
 
 
 def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path, config: Config, items: str) -> None:
@@ -108,8 +113,9 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path, confi
         CheckpointMismatch: it was made for another data set, or for other shapes; both are named.
     """
     section = content.get("rectuner") or {}
-    made_for = section.get("dataset")
-    if made_for is not None and (made_for != config.dataset or section.get("items") != items):
+    made_with = content.get("config") or {}
+    made_for = section.get("dataset", made_with.get("dataset"))
+    if made_for is not None and (made_for != config.dataset or section.get("items", items) != items):
         other = f"data set {made_for!r}" if made_for != config.dataset else f"other items of {made_for!r}"
         raise CheckpointMismatch(
             f"{path}: was made for {other}, this run is for {config.dataset!r}. "
@@ -121,9 +127,21 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path, confi
         theirs = tuple(found[name].shape) if name in found else None
         ours = tuple(wanted[name].shape) if name in wanted else None
         if theirs != ours:
-            cause = next((cause for part, cause in _KEY_OF_SHAPE.items() if part in name), "n_layers or hidden_size")
             raise CheckpointMismatch(
-                f"{path}: {name} is {theirs or 'missing'} in the checkpoint and {ours or 'unknown'} in this run "
-                f"(data set {config.dataset!r}). Check {cause}: it must be as it was in pretraining."
+                f"{path}: {name} is {theirs or 'missing'} in the checkpoint"
+                f"{f' (data set {made_for!r})' if made_for else ''} and {ours or 'unknown'} in this run "
+                f"(data set {config.dataset!r}). {_cause(name, made_with, config)}"
             )
     model.load_state_dict(found)
+
+
+def _cause(tensor: str, made_with: Mapping[str, Any], config: Config) -> str:
+    """Which keys the shapes come from, with both values where the checkpoint knows its own."""
+    keys = next(keys for part, keys in _SHAPED_BY.items() if part in tensor)
+    both = [(key, made_with[key], config[key]) for key in keys if key in made_with and key in config]
+    differing = [f"{key} is {theirs!r} there and {ours!r} here" for key, theirs, ours in both if theirs != ours]
+    if differing:
+        return f"{'; '.join(differing)}: set it as it was in pretraining, or pretrain again."
+    if len(both) == len(keys):
+        return "The configurations agree, so the files of the data sets differ: pretrain on this data."
+    return f"Check {' and '.join(keys)}, and that both runs read the same data."

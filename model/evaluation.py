@@ -1,8 +1,8 @@
 """Rank items for the histories of a split and measure how well.
 
 As in RecBole every sample is a row with one positive, history items stay in the ranking, and column 0 (the padding)
-is out. Items with equal scores come in the order that torch.topk gives them, which is the same for the same scores on
-the same machine.
+is out. Which of several items with equal scores comes first, RecBole leaves to torch.topk; here it is the one with the
+lower id, on every device.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.errors import ConfigError
+from model.errors import ConfigError, NonFiniteLoss
 from model.metrics import Ranking, compute
 from model.negatives import NegativeSampler
 from model.randomness import torch_generator
@@ -41,6 +41,7 @@ def evaluate(
 
     Raises:
         ConfigError: a list is longer than there are items.
+        NonFiniteLoss: scores are NaN or infinite.
     """
     samples: Samples = getattr(dataset, phase)
     if not len(samples):
@@ -53,14 +54,22 @@ def evaluate(
     candidates = _Candidates(dataset, config, phase, epoch, device)
     was_training = model.training
     model.eval()
-    parts = []
+    parts: list[tuple[Tensor, ...]] = []
+    finite = torch.tensor(True, device=device)
     step = max(1, min(config["eval_batch_size"], _SCORES // dataset.item_num))
     for rows in torch.arange(len(samples), device=device).split(step):  # type: ignore[no-untyped-call]
         lengths = samples.lengths(rows)
         histories = samples.padded(rows, int(lengths.max()))
-        scores = candidates.scores(model, histories, lengths, samples.target[rows])
-        parts.append(rank(scores, samples.target[rows, None], longest))
+        targets = samples.target[rows, None]
+        scores = candidates.scores(model, histories, lengths, targets[:, 0])
+        finite &= scores.gather(1, targets).isfinite().all()
+        parts.append(rank(scores, targets, longest))
     model.train(was_training)
+    if not finite:
+        raise NonFiniteLoss(
+            f"The model's scores are no numbers on the {phase} split after epoch {epoch}. "
+            "Lower learning_rate, or set clip_grad_norm, e.g. {max_norm: 1.0}."
+        )
     items, hits, positives, ranked, rank_sum = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
     ranking = Ranking(
         items,
@@ -86,7 +95,7 @@ def rank(scores: Tensor, positives: Tensor, longest: int) -> tuple[Tensor, Tenso
         longest: K.
     """
     scores[:, 0] = -torch.inf
-    items = scores.topk(longest, dim=1).indices
+    items = _first(scores, longest)
     wanted = positives > 0
     hits = ((items[:, :, None] == positives[:, None, :]) & wanted[:, None, :]).any(-1)
     rank_sum = torch.zeros(len(scores), dtype=torch.float64, device=scores.device)
@@ -94,7 +103,22 @@ def rank(scores: Tensor, positives: Tensor, longest: int) -> tuple[Tensor, Tenso
         own = scores.gather(1, positives[:, column : column + 1])
         above, same = (scores > own).sum(1), (scores == own).sum(1)
         rank_sum += torch.where(wanted[:, column], above + (same + 1) / 2, 0)
+    # What was no candidate was not recommended, even where the list is longer than the candidates.
+    items = items.masked_fill(scores.gather(1, items) == -torch.inf, 0)
     return items, hits, wanted.sum(1), (scores > -torch.inf).sum(1), rank_sum
+
+
+def _first(scores: Tensor, longest: int) -> Tensor:
+    """Ids of the ``longest`` highest scores of each row, equal ones by id: int64 [n, longest]."""
+    values, items = scores.topk(longest, dim=1)
+    ranked = values > -torch.inf
+    repeated = ((values[:, 1:] == values[:, :-1]) & ranked[:, 1:]).any(1)
+    cut = ((scores >= values[:, -1:]).sum(1) > longest) & ranked[:, -1]
+    tied = (repeated | cut).nonzero()[:, 0]
+    # Sorting everything is slow and keeps the order of ids; few rows of a trained model need it.
+    if len(tied):
+        items[tied] = scores[tied].argsort(dim=1, descending=True, stable=True)[:, :longest]
+    return items
 
 
 class _Candidates:

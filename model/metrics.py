@@ -20,7 +20,7 @@ class Ranking:
     """What recommenders proposed to n rows.
 
     Attributes:
-        items: int64 [n, K], recommended ids in order.
+        items: int64 [n, K], recommended ids in order; 0 where fewer than K items were ranked.
         hits: bool [n, K], whether each is a positive.
         positives: int64 [n], positives of the row.
         candidates: int64 [n], items that were ranked.
@@ -87,12 +87,12 @@ def gauc(ranking: Ranking, _: int) -> Tensor:
 
 def item_coverage(ranking: Ranking, k: int) -> Tensor:
     """Distinct recommended items / number of ids (padding included, as in RecBole)."""
-    return torch.tensor(len(ranking.items[:, :k].unique()) / ranking.item_num)  # type: ignore[no-untyped-call]
+    return torch.tensor(len(_recommended(ranking, k).unique()) / ranking.item_num)  # type: ignore[no-untyped-call]
 
 
 def average_popularity(ranking: Ranking, k: int) -> Tensor:
     """Mean count in training of the recommended items."""
-    return ranking.train_counts[ranking.items[:, :k]].double().mean()
+    return ranking.train_counts[_recommended(ranking, k)].double().mean()
 
 
 def shannon_entropy(ranking: Ranking, k: int) -> Tensor:
@@ -125,15 +125,20 @@ def tail_percentage(ranking: Ranking, k: int) -> Tensor:
     else:
         rarest = seen[torch.argsort(counts[seen], stable=True)]
         tail[rarest[: max(int(len(seen) * ratio), 1)]] = True
-    return tail[ranking.items[:, :k]].double().mean()
+    return tail[_recommended(ranking, k)].double().mean()
 
 
 def _ranks(k: int) -> Tensor:
     return torch.arange(1, k + 1, dtype=torch.float64)
 
 
+def _recommended(ranking: Ranking, k: int) -> Tensor:
+    items = ranking.items[:, :k]
+    return items[items > 0]
+
+
 def _counts(ranking: Ranking, k: int) -> Tensor:
-    counts = torch.bincount(ranking.items[:, :k].flatten())
+    counts = torch.bincount(_recommended(ranking, k))
     return counts[counts > 0].double()
 
 

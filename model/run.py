@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from torch import Tensor
 from model.checkpoint import FORMAT, load_checkpoint, load_weights, save_checkpoint
 from model.config import Config
 from model.data import SequentialDataset
-from model.errors import CheckpointMismatch
+from model.defaults import DATA
+from model.errors import CheckpointMismatch, TrainingError
 from model.evaluation import evaluate
 from model.recommender import ModelDefinition, Recommender, Stage, stage_key
 from model.registry import parameters_of
@@ -75,9 +76,11 @@ class StageRun:
         self.epochs: int = config[stage.epochs_key]
         self.best_epoch = 0
         self.best_valid_result: Result | None = None
-        self._key = stage_key(definition, stage, config, dataset.fingerprint, parameters_of(definition.name))
+        self._schema = parameters_of(definition.name)
+        self._key = stage_key(definition, stage, config, dataset.fingerprint, self._schema)
         self._stopping = EarlyStopping(config["stopping_step"], config["valid_metric_bigger"])
         self._best_weights: dict[str, Tensor] | None = None
+        self._within_epoch = False
         self.model: Recommender = definition.build(config, dataset).to(choose_device(config))
         self._objective = stage.objective(self.model, dataset, config)
         self._optimizer = make_optimizer(self.model.parameters(), config)
@@ -103,12 +106,14 @@ class StageRun:
     def run_epoch(self, on_progress: Callable[[float, float], None] | None = None) -> EpochReport:
         """Train one epoch and validate it where it is due.
 
-        What ``on_progress`` raises abandons the epoch; go on from the last :meth:`save` then, not from this object.
+        What ``on_progress`` raises abandons the epoch: only :meth:`resume` makes this object usable again.
 
         Raises:
             NonFiniteLoss: training diverged.
         """
+        self._check_between_epochs()
         begun = time.perf_counter()
+        self._within_epoch = True
         self.model.train()
         number = len(self._dataset.train)
         loss = train_epoch(self._objective, self._optimizer, self.epoch, number, self._config, on_progress)
@@ -119,9 +124,16 @@ class StageRun:
         # Without validation (none wanted, or no samples for it) the last epoch is the best there is.
         if improved or (self._stage.validates and self._stopping.best is None):
             self.best_epoch, self.best_valid_result = self.epoch, result
-            self._best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            self._best_weights = self._copy_of_weights()
+        self._within_epoch = False
         seconds = time.perf_counter() - begun
         return EpochReport(self.stage, self.epoch, loss, result, score, seconds, improved)
+
+    def _check_between_epochs(self) -> None:
+        if self._within_epoch:
+            raise TrainingError(
+                f"Epoch {self.epoch + 1} of {self.stage} was abandoned; resume from a checkpoint first."
+            )
 
     def _validate(self) -> Result | None:
         step = min(self._config["eval_step"], self.epochs)
@@ -135,26 +147,30 @@ class StageRun:
         Raises:
             OSError: it can't be written; an earlier file is untouched.
         """
-        weights = self.model.state_dict()
-        epoch = self.epoch
+        self._check_between_epochs()
+        weights, epoch = self.model.state_dict(), self.epoch
         if best and self._best_weights is not None:
             weights, epoch = self._best_weights, self.best_epoch
         section: dict[str, Any] = {
             "format": FORMAT,
             "stage": self.stage,
-            "key": self._key,
             "dataset": self._dataset.name,
             "items": items_digest(self._dataset, self._config),
+            # Weights of one epoch with the optimizer of a later one are no state to go on from.
+            "resumable": epoch == self.epoch,
+            "key": self._key,
+            "protocol": self._protocol(),
             "best_epoch": self.best_epoch,
             "best_valid_result": self.best_valid_result,
-            "best_weights": None if best else self._best_weights,
+            # Mostly the best epoch is the last one, whose weights are there already.
+            "best_weights": None if best or self.best_epoch == self.epoch else self._best_weights,
         }
         content = {
             "config": self._config.as_dict(),
             "epoch": epoch - 1,
             "cur_step": self._stopping.bad,
             "best_valid_score": self._stopping.best,
-            "state_dict": {name: value.cpu() for name, value in weights.items()},
+            "state_dict": weights,
             "other_parameter": {},
             "optimizer": self._optimizer.state_dict(),
             "rectuner": section,
@@ -162,39 +178,76 @@ class StageRun:
         save_checkpoint(path, content)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint that :meth:`save` wrote for a run of the same key.
+        """Go on from a checkpoint that :meth:`save` wrote for a run of the same data, seed and settings.
 
         The rest of the run has the bits that it would have had without the interruption.
 
         Raises:
             CheckpointError: it can't be read.
-            CheckpointMismatch: it belongs to a run with other data, seed or settings.
+            CheckpointMismatch: it belongs to another run, or is past this run's last epoch.
         """
         content = load_checkpoint(path)
-        section = content.get("rectuner") or {}
-        if section.get("format") != FORMAT or section.get("key") != self._key:
-            raise CheckpointMismatch(
-                f"{path}: belongs to a run of {section.get('stage', 'another program')!r} on "
-                f"{section.get('dataset', 'unknown data')!r} with other data, seed or settings; "
-                f"this is {self.stage!r} on {self._dataset.name!r}."
-            )
+        self._check_resumable(content, path)
+        section = content["rectuner"]
         load_weights(self.model, content, path, self._config, items_digest(self._dataset, self._config))
         self._optimizer.load_state_dict(content["optimizer"])
         self.epoch = content["epoch"] + 1
         self._stopping.best, self._stopping.bad = content["best_valid_score"], content["cur_step"]
         self.best_epoch, self.best_valid_result = section["best_epoch"], section["best_valid_result"]
         self._best_weights = section["best_weights"]
+        if self._best_weights is None and self.best_epoch == self.epoch:
+            self._best_weights = self._copy_of_weights()
+        self._within_epoch = False
+
+    def _check_resumable(self, content: Mapping[str, Any], path: Path) -> None:
+        section = content.get("rectuner") or {}
+        if section.get("format") != FORMAT or not section.get("resumable"):
+            raise CheckpointMismatch(f"{path}: holds weights, but not the state of a run that could be continued.")
+        if (section["stage"], section["key"]) != (self.stage, self._key):
+            raise CheckpointMismatch(
+                f"{path}: belongs to another run ({section['stage']} on {section['dataset']}); this is {self.stage} "
+                f"on {self._dataset.name}. Different: {self._differences(content['config'])}."
+            )
+        if self._stage.validates and section["protocol"] != self._protocol():
+            raise CheckpointMismatch(
+                f"{path}: its best score was measured as {section['protocol']}, this run measures {self._protocol()}."
+            )
+        epoch = content["epoch"] + 1
+        if epoch > self.epochs:
+            raise CheckpointMismatch(
+                f"{path}: is {epoch} epochs long, this run wants {self.epochs} ({self._stage.epochs_key})."
+            )
+
+    def _differences(self, theirs: Mapping[str, Any]) -> str:
+        """The keys in which another run's configuration differs and that matter to this stage."""
+        ours = self._config.as_dict()
+        shaping = [name for name, key in self._schema.items() if key.shapes(self.stage)]
+        names = ["model", "dataset", "seed", *shaping, *(parameter.name for parameter in DATA)]
+        different = [
+            f"{name} ({theirs.get(name)!r} there, {ours[name]!r} here)"
+            for name in names
+            if theirs.get(name) != ours[name] and name != "data_path"
+        ]
+        return ", ".join(different) or "the stage, the content of the data files, or how they are split"
+
+    def _protocol(self) -> dict[str, Any]:
+        """What a score means; scores of two protocols can't be compared."""
+        values = {name: self._config[name] for name in ("valid_metric", "metric_decimal_place", "tail_ratio")}
+        return {**values, "mode": self._config["eval_args"]["mode"]["valid"]}
+
+    def _copy_of_weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def result(self) -> RunResult:
-        """How the stage ended; a stage that validates is tested with its best epoch's weights."""
-        if not self._stage.validates:
-            return RunResult(self.epoch, None, None, None)
-        last = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        """How the stage ended, tested with the best epoch's weights (the last ones where nothing was validated)."""
+        self._check_between_epochs()
+        last = self._copy_of_weights()
         if self._best_weights is not None:
             self.model.load_state_dict(self._best_weights)
-        test = evaluate(self.model, self._dataset, "test", self._config, self.best_epoch)
+        best_epoch = self.best_epoch or self.epoch
+        test = evaluate(self.model, self._dataset, "test", self._config, best_epoch)
         self.model.load_state_dict(last)
-        return RunResult(self.best_epoch, self._stopping.best, self.best_valid_result, test)
+        return RunResult(best_epoch, self._stopping.best, self.best_valid_result, test)
 
 
 def start_run(
@@ -223,6 +276,8 @@ def items_digest(dataset: SequentialDataset, config: Config) -> str:
 
 
 def choose_device(config: Config) -> torch.device:
-    """The GPU if there is one and the configuration allows it, else the CPU."""
-    allowed = config["use_gpu"] and str(config["gpu_id"] or "") != ""
-    return torch.device("cuda" if allowed and torch.cuda.is_available() else "cpu")
+    """The GPU that ``gpu_id`` names (its first, if several) when it is there and allowed, else the CPU."""
+    first = str(config["gpu_id"] if config["gpu_id"] is not None else "").strip("()[] ").split(",")[0].strip()
+    if not config["use_gpu"] or not first.isdecimal() or int(first) >= torch.cuda.device_count():
+        return torch.device("cpu")
+    return torch.device("cuda", int(first))
