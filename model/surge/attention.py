@@ -33,7 +33,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 # From this many shared candidates on, one product with [d, P * 80] beats P products with [d, 80].
 SHARED_FROM = 80
 # Numbers of a hidden layer computed at once.
-_CACHED = 1 << 20
+_CACHED = 1 << 18
 
 
 def linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
@@ -229,7 +229,7 @@ class AttentionNetwork(nn.Module):
         matrix = torch.cat([by_item.flatten(1), keys.offset.reshape(1, -1)])
         extended = functional.pad(queries, (0, 1), value=1.0)
         # A few queries at a time, so that what the hidden layers exchange stays in a core's cache.
-        rows = max(1, _CACHED // matrix.shape[1])
+        rows = max(1, _CACHED // matrix.shape[1]) if queries.device.type == "cpu" else len(queries)
         return torch.cat(
             [
                 self.perceptron.from_first((part @ matrix).view(len(part), *keys.offset.shape))

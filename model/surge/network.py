@@ -84,7 +84,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores [B, C], and the soft assignment [B, C, L, m] behind them where the variant has one."""
+    """Scores [B, C], and the soft assignment [B, C, m, L] behind them where the variant has one."""
 
     scores: Tensor
     shares: Tensor | None

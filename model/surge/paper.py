@@ -14,6 +14,9 @@ from model.surge.graph import Graph, Positions
 from model.surge.pooling import assign, filled_clusters, position_band, relative_places
 from model.surge.shape import Heads, Readout, Shape
 
+# Logits of a smaller sum than this neither overflow nor vanish in single precision.
+_SAFE = 60.0
+
 
 @dataclass(frozen=True)
 class PaperContext:
@@ -24,7 +27,7 @@ class PaperContext:
         cluster: alpha, float [B, L].
         query_keys: of X for the query attention.
         values: X W_a with a column of ones, float [B, L, d + 1].
-        band: position term of the assignment, float [B, L, m], or None.
+        band: position term of the assignment, float [B, m, L], or None.
     """
 
     positions: Positions
@@ -69,7 +72,7 @@ class Paper(nn.Module):
             ),
             query_keys=tuple(head.query.keys(packed) for head in self.heads),
             values=tuple(functional.pad(head.aggregate(nodes), (0, 1), value=1.0) for head in self.heads),
-            band=None if band is None else band[relative_places(positions, len(band))],
+            band=None if band is None else band[relative_places(positions, len(band))].transpose(1, 2).contiguous(),
         )
 
     def read(self, context: PaperContext, queries: Tensor) -> Readout:
@@ -82,15 +85,11 @@ class Paper(nn.Module):
         fused = self._fuse(context, [positions.unpack(logits, 0.0).transpose(1, 2) for logits in query])
         gamma = torch.stack([softmax_over_items(logits, positions) for logits in query]).mean(0).transpose(1, 2)
 
-        logits = context.graph.weights[:, None] @ self.assignment(fused)
-        if context.band is not None:
-            logits = logits + context.band[:, None]
-        shares = assign(logits, positions)
-        gather = shares.transpose(2, 3)
-        clusters = gather @ fused
-        weights = (gather @ gamma[..., None])[..., 0]
+        shares = assign(self._assignment_logits(context, fused), positions)
+        clusters = shares @ fused
+        weights = (shares @ gamma[..., None])[..., 0]
 
-        filled = filled_clusters(positions, shares.shape[-1])
+        filled = filled_clusters(positions, shares.shape[2])
         rows, candidates = weights.shape[:2]
         valid = None if bool(filled.all()) else filled[:, None, :].expand_as(weights).flatten(0, 1)
         steps = self.gru.project(clusters).flatten(0, 1).unbind(1)
@@ -98,15 +97,38 @@ class Paper(nn.Module):
         summary = (gamma[:, :, None, :] @ fused)[:, :, 0]
         return Readout(state.view(rows, candidates, -1), summary, shares)
 
+    def _assignment_logits(self, context: PaperContext, fused: Tensor) -> Tensor:
+        """[B, C, m, L]: each node's logits are those of its weighted neighbourhood, plus the position's."""
+        own = self.assignment(fused).transpose(2, 3)
+        # The weights are symmetric, so they may stand on the right, where all candidates share one product.
+        logits = (own.flatten(1, 2) @ context.graph.weights).view_as(own)
+        return logits if context.band is None else logits + context.band[:, None]
+
     def _fuse(self, context: PaperContext, query: list[Tensor]) -> Tensor:
         """H, float [B, C, L, d], from the query's logits [B, C, L] of each head."""
-        absent = ~context.graph.edges[:, None]
         heads = []
         for alpha, beta, values in zip(context.cluster, query, context.values, strict=True):
-            logits = leaky_relu(alpha[:, None, :, None] + beta[:, :, None, :])
-            logits = logits.masked_fill(absent, -torch.inf)
+            weights = _neighbour_weights(alpha, beta, context.graph.edges)
             # The column of ones in the values sums the weights, which saves a pass over [L, L].
-            summed = (logits - logits.detach().amax(-1, keepdim=True)).exp() @ values[:, None]
+            summed = (weights.flatten(1, 2) @ values).view(*beta.shape, -1)
             mean = summed[..., :-1] / summed[..., -1:]
             heads.append(leaky_relu(mean + context.nodes[:, None]))
         return heads[0] if len(heads) == 1 else torch.stack(heads).mean(0)
+
+
+def _neighbour_weights(alpha: Tensor, beta: Tensor, edges: Tensor) -> Tensor:
+    """exp(leaky_relu(alpha_i + beta_j)) where there is an edge, else 0, up to a factor per row.
+
+    Args:
+        alpha: float [B, L]. beta: float [B, C, L]. edges: bool [B, L, L].
+
+    Returns:
+        float [B, C, L, L].
+    """
+    if (alpha.detach().abs().amax() + beta.detach().abs().amax()) < _SAFE:
+        # exp(max(s, s / 5)) is the larger of two products of one factor per node each: 4 L exponentials, not L * L.
+        whole = (alpha.exp()[:, :, None] * edges)[:, None] * beta.exp()[:, :, None, :]
+        slope = ((alpha / 5).exp()[:, :, None] * edges)[:, None] * (beta / 5).exp()[:, :, None, :]
+        return torch.maximum(whole, slope)
+    logits = leaky_relu(alpha[:, None, :, None] + beta[:, :, None, :]).masked_fill(~edges[:, None], -torch.inf)
+    return (logits - logits.detach().amax(-1, keepdim=True)).exp()

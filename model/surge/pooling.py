@@ -64,17 +64,17 @@ def position_band(longest: int, clusters: int) -> Tensor:
 
 
 def assign(logits: Tensor, positions: Positions) -> Tensor:
-    """Soft assignment S of nodes to m clusters: [B, C, L, m] -> the same; rows of padding are 0.
+    """Soft assignment of nodes to m clusters, S transposed: [B, C, m, L] -> the same; 0 for padding.
 
     A sequence with no more than m nodes is not pooled: node i alone makes cluster i.
     """
-    clusters = logits.shape[-1]
-    shares = logits.softmax(-1)
+    clusters = logits.shape[2]
+    shares = logits.softmax(2)
     short = positions.lengths <= clusters
     if short.any():
-        alone = torch.eye(positions.width, clusters, dtype=logits.dtype, device=logits.device)
+        alone = torch.eye(clusters, positions.width, dtype=logits.dtype, device=logits.device)
         shares = torch.where(short[:, None, None, None], alone, shares)
-    return shares * positions.mask[:, None, :, None]
+    return shares * positions.mask[:, None, None, :]
 
 
 def filled_clusters(positions: Positions, clusters: int) -> Tensor:
@@ -96,12 +96,12 @@ def regularize(shares: Tensor, graph: Graph, positions: Positions, form: str) ->
     """Penalties of an assignment S, over sequences with more nodes than clusters.
 
     Args:
-        shares: S, float [B, L, m].
+        shares: S transposed, float [B, m, L].
         form: ``mean`` compares each cluster's mean relative position with its place among the clusters;
             ``literal`` is equation 15 as printed.
     """
-    pooled = positions.lengths > shares.shape[-1]
-    shares, mask = shares[pooled], positions.mask[pooled]
+    pooled = positions.lengths > shares.shape[1]
+    shares, mask = shares[pooled].transpose(1, 2), positions.mask[pooled]
     lengths = positions.lengths[pooled].to(shares.dtype)
     valid = mask[:, :, None] & mask[:, None, :]
     mapping = (graph.edges[pooled].to(shares.dtype) - shares @ shares.transpose(1, 2)) * valid

@@ -85,7 +85,7 @@ class Readout:
     Attributes:
         state: h_s, last state of the AUGRU, float [B, C, h].
         summary: h_g, weighted sum of the nodes, float [B, C, d].
-        shares: soft assignment S, float [B, C, L, m], or None where pooling is hard.
+        shares: soft assignment, S transposed, float [B, C, m, L], or None where pooling is hard.
     """
 
     state: Tensor

@@ -43,7 +43,7 @@ def test_soft_assignment_shares_out_each_node_once(make_network, histories) -> N
         context = network.context(rows, lengths)
         shares = network.scored(context, torch.tensor([[1, 2, 3]])).shares
     mask = context.positions.mask[:, None].expand(-1, 3, -1)
-    torch.testing.assert_close(shares.sum(-1), mask.float(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(shares.sum(2), mask.float(), atol=1e-6, rtol=0)
     torch.testing.assert_close(shares.sum((2, 3)), lengths[:, None].float().expand(-1, 3), atol=1e-5, rtol=0)
 
 
@@ -64,10 +64,10 @@ def test_attention_sums_to_one_before_and_after_pooling(make_network, histories,
 
 
 def test_histories_no_longer_than_the_pool_are_not_pooled() -> None:
-    logits = torch.randn(2, 3, 6, 4, generator=torch.Generator().manual_seed(0))
+    logits = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     shares = assign(logits, Positions(torch.tensor([3, 6]), 6))
     nodes = torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
-    clusters = shares[0, 0].T @ nodes
+    clusters = shares[0, 0] @ nodes
     assert torch.equal(clusters[:3], nodes[:3])
     assert torch.equal(clusters[3], torch.zeros(5))
 
@@ -81,7 +81,7 @@ def test_places_are_relative_to_the_length_of_the_history() -> None:
 def penalties(shares: Tensor, edges: Tensor, form: str = "mean") -> Regularization:
     number = shares.shape[0]
     graph = Graph(torch.zeros(1, number, number), edges[None], torch.zeros(1, number, number))
-    return regularize(shares[None], graph, Positions(torch.tensor([number]), number), form)
+    return regularize(shares.T[None], graph, Positions(torch.tensor([number]), number), form)
 
 
 def test_one_hot_assignment_to_the_blocks_of_the_graph_costs_nothing() -> None:
