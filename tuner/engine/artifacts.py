@@ -41,8 +41,12 @@ def remove_finished(database: Database, root: Path, study: Study) -> None:
         ended = set(rows.ended_numbers(session, study.id))
     best = _best_number(database, study)
     for trial in folder.iterdir():
-        if trial.name.isdecimal() and int(trial.name) in ended and int(trial.name) != best:
+        number = int(trial.name) if trial.name.isdecimal() else None
+        if number in ended and number != best:
             shutil.rmtree(trial, ignore_errors=True)
+        elif number in ended:
+            for left in trial.glob(".*.tmp"):  # of a worker that was killed while it wrote
+                left.unlink(missing_ok=True)
 
 
 def _best_number(database: Database, study: Study) -> int | None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model.run import EpochReport, StageRun, start_run
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -21,10 +20,12 @@ from model.config import Config
 from model.data import SequentialDataset
 from model.errors import CheckpointError
 from model.recommender import ModelDefinition, Stage
+from model.run import EpochReport, StageRun, start_run
 from tuner.engine.artifacts import stage_checkpoint, stage_folder
 from tuner.engine.lease import LeaseKeeper, StageLost
 from tuner.engine.patience import patiently
 from tuner.store import Database, TrialState
+from tuner.store import claims as claim_rows
 from tuner.store import stages as rows
 from tuner.store.claims import Claim
 from tuner.store.tables import Slot
@@ -198,6 +199,7 @@ class StageCache:
             with self.database.transaction() as session:
                 rows.add_epoch(session, request.key, report.epoch, report.loss, report.seconds)
                 session.execute(update(Slot).where(Slot.id == claim.slot_id).values(epochs_run=Slot.epochs_run + 1))
+                claim_rows.note_advance(session, claim)
 
         patiently(step)
 

@@ -15,14 +15,13 @@ from tuner.settings import Settings
 from tuner.store import Database
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows
+from tuner.store.tables import Worker
 
 _log = logging.getLogger(__name__)
 
 _ROUND_SECONDS = 0.5
-# A worker that dies at once is started again after 1, 2, 4, ... seconds, at most this.
+# When workers die before they begin, the next is started after 1, 2, 4, ... seconds, at most this.
 _LONGEST_PAUSE_SECONDS = 60.0
-# One that lived so long did not die of how it was started.
-_HEALTHY_SECONDS = 20.0
 # How long stop() waits for workers to finish their epoch before it kills them.
 _STOP_SECONDS = 20.0
 
@@ -94,12 +93,13 @@ class Supervisor:
     def _bury(self, worker_id: str) -> None:
         lived = time.monotonic() - self._started.pop(worker_id, 0.0)
         with self._database.transaction() as session:
+            worker = session.get(Worker, worker_id)
             died = claim_rows.expire_worker(session, worker_id)
         if not died:
             return
-        sweep(self._database, self.settings.lease_seconds)
         _log.warning("Worker %s died after %.0f s.", worker_id[:8], lived)
-        if lived < _HEALTHY_SECONDS:
+        sweep(self._database, self.settings.lease_seconds)
+        if worker is None:
             self._back_off()
         else:
             self._pause = 0.0

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.run import EpochReport, StageRun, start_run
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -19,6 +18,7 @@ from model.config import Config
 from model.data import SequentialDataset
 from model.errors import CheckpointError
 from model.recommender import stage_key
+from model.run import EpochReport, StageRun, start_run
 from tuner.engine.artifacts import trial_folder
 from tuner.engine.lease import LeaseKeeper
 from tuner.engine.optuna_trials import OptunaTrial, OptunaTrials
@@ -219,20 +219,21 @@ class _Run:
     def _record(self, report: EpochReport) -> None:
         """Write the epoch before its checkpoint is: a crash in between repeats it with the same bits."""
         self._valid_score = report.valid_score
-        self.runner._transact(
-            lambda session: rows.write_epoch(
-                session,
-                {
-                    "slot_id": self.claim.slot_id,
-                    "stage": report.stage,
-                    "epoch": report.epoch,
-                    "loss": report.loss,
-                    "valid_score": report.valid_score,
-                    "valid_result": report.valid_result,
-                    "seconds": report.seconds,
-                },
-            )
-        )
+        values = {
+            "slot_id": self.claim.slot_id,
+            "stage": report.stage,
+            "epoch": report.epoch,
+            "loss": report.loss,
+            "valid_score": report.valid_score,
+            "valid_result": report.valid_result,
+            "seconds": report.seconds,
+        }
+
+        def step(session: Session) -> None:
+            rows.write_epoch(session, values)
+            claim_rows.note_advance(session, self.claim)
+
+        self.runner._transact(step)
         if report.valid_score is not None:
             score = report.valid_score
             patiently(lambda: self.trial.report(score, report.epoch))

@@ -100,6 +100,7 @@ class _Loop:
         self.datasets = DatasetCache()
         self.study_id = self._study_id(options.study)
         self._runners: dict[int, TrialRunner] = {}
+        self._state = WorkerState.IDLE
 
     def run(self) -> None:
         self._register()
@@ -128,10 +129,13 @@ class _Loop:
     def _claim(self) -> Claim | None:
         def step() -> Claim | None:
             with self.database.transaction() as session:
-                now = self.database.now(session)
-                return claim_rows.claim(
-                    session, now, self.worker_id, self.settings.lease_seconds, study_id=self.study_id
-                )
+                now, lease = self.database.now(session), self.settings.lease_seconds
+                claimed = claim_rows.claim(session, now, self.worker_id, lease, study_id=self.study_id)
+                state = WorkerState.IDLE if claimed is None else WorkerState.RUNNING
+                if state is not self._state:
+                    claim_rows.note_worker(session, self.worker_id, state)
+                    self._state = state
+                return claimed
 
         return patiently(step)
 

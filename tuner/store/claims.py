@@ -130,6 +130,12 @@ def release(session: Session, claim: Claim, *, not_before: float = 0.0, **change
     )
 
 
+def note_advance(session: Session, claim: Claim) -> None:
+    """Forget earlier losses: the trial gets on, so it is not what kills its workers."""
+    if claim.losses > 0:
+        _update(session, claim, losses=0)
+
+
 def note_error(session: Session, claim: Claim, error: dict[str, Any]) -> bool:
     """Record why the trial is about to end."""
     return _update(session, claim, error=error)
@@ -215,6 +221,11 @@ def expire_worker(session: Session, worker_id: str) -> bool:
             .execution_options(synchronize_session=False)
         )
     return True
+
+
+def note_worker(session: Session, worker_id: str, state: WorkerState) -> None:
+    """Record what the worker is doing."""
+    session.execute(update(Worker).where(Worker.id == worker_id).values(state=state))
 
 
 def _update(session: Session, claim: Claim, **changes: Any) -> bool:

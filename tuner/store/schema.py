@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -38,6 +39,7 @@ def refuse_newer(found: str | None) -> None:
 
 def upgrade(connection: Connection) -> None:
     """Run the missing migrations within the caller's transaction."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     refuse_newer(version(connection))
     config = _config()
     config.attributes["connection"] = connection

@@ -58,6 +58,7 @@ class NextItem(Objective):
         time.sleep(self.config["pause"])
 
     def backward(self, rows: Tensor) -> Tensor:
+        time.sleep(self.config["batch_pause"])
         samples = self.dataset.train.select(rows)
         histories = samples.padded(torch.arange(len(rows)), 50)
         means = self.model.histories(histories)
@@ -90,6 +91,7 @@ DEFINITION = ModelDefinition(
         Parameter("pretrain_epochs", "int", 3, "Epochs of pretraining.", minimum=0),
         Parameter("train_stage", "str", "pretrain", "Stage.", choices=("pretrain", "finetune")),
         Parameter("pre_model_path", "str", "", "Checkpoint to begin with."),
+        Parameter("batch_pause", "float", 0.0, "Seconds that every batch takes longer.", minimum=0.0),
         Parameter("pause", "float", 0.0, "Seconds that every epoch takes longer.", minimum=0.0),
         Parameter(
             "trouble",

@@ -1,0 +1,195 @@
+"""Worker processes that are stopped, killed and replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.trial import TrialState as OptunaState
+
+from tuner.engine import study
+from tuner.engine.executors.local import environment
+from tuner.engine.supervisor import Supervisor
+from tuner.engine.worker import run_worker
+from tuner.settings import Settings
+from tuner.specification import StudySpecification
+from tuner.store import Database, StudyState, TrialState
+from tuner.store.states import WorkerState
+from tuner.store.tables import Epoch, SharedStage, Slot, StageEpoch, Worker
+
+Create = Callable[..., int]
+Make = Callable[..., StudySpecification]
+StartWorker = Callable[..., "subprocess.Popen[bytes]"]
+
+SLOW = {"pause": 0.15, "epochs": 6, "pretrain_epochs": 6}
+
+
+def wait(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def count(database: Database, table: type[Epoch] | type[StageEpoch]) -> int:
+    with database.session() as session:
+        return session.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+
+def only_slot(database: Database) -> Slot:
+    with database.session() as session:
+        return session.scalars(sa.select(Slot)).one()
+
+
+def results(database: Database, name: str = "study") -> list[tuple[object, ...]]:
+    trials = optuna.load_study(study_name=name, storage=database.storage).trials
+    return sorted(
+        (str(trial.params), trial.value, str(trial.intermediate_values), str(trial.user_attrs["test_result"]))
+        for trial in trials
+    )
+
+
+@pytest.fixture
+def start(settings: Settings) -> Iterator[StartWorker]:
+    """Start a worker process that ends when there is no work left."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start_worker(*arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tuner.engine.worker", "--idle-exit", "0", *arguments]
+        started.append(subprocess.Popen(command, env=environment(settings)))
+        return started[-1]
+
+    yield start_worker
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path, settings: Settings, specification: Make) -> list[tuple[object, ...]]:
+    """Results of the slow study that nothing happened to."""
+    quiet = settings.model_copy(
+        update={"home": tmp_path / "quiet", "database_url": f"sqlite:///{tmp_path / 'quiet' / 'tuner.db'}"}
+    )
+    database = Database(quiet.database)
+    database.upgrade()
+    study.create(database, quiet, specification(space={"width": [4]}, config=SLOW | {"pause": 0.0}))
+    run_worker(quiet, exit_when_idle=True)
+    found = results(database)
+    database.close()
+    return found
+
+
+@pytest.mark.parametrize("table", [StageEpoch, Epoch], ids=["pretraining", "finetuning"])
+def test_a_killed_worker_costs_at_most_an_epoch_and_no_bit(
+    database: Database,
+    settings: Settings,
+    create: Create,
+    start: StartWorker,
+    undisturbed: list[tuple[object, ...]],
+    table: type[Epoch] | type[StageEpoch],
+) -> None:
+    study_id = create(space={"width": [4]}, config=SLOW)
+    first = start()
+    wait(lambda: count(database, table) >= 3)
+    first.kill()
+    first.wait()
+    assert only_slot(database).state is TrialState.RUNNING
+    assert start().wait(60) == 0
+    assert results(database) == undisturbed
+    assert study.find(database, study_id).state is StudyState.COMPLETED
+    with database.session() as session:
+        assert (session.scalar(sa.select(sa.func.sum(StageEpoch.times_run))) or 0) <= 7
+        assert session.scalars(sa.select(SharedStage.holder)).all() == [None]
+    (trial,) = optuna.load_study(study_name="study", storage=database.storage).trials
+    assert trial.state is OptunaState.COMPLETE
+    assert list(settings.artifacts.rglob("*.tmp")) == []
+
+
+def test_a_worker_that_is_asked_to_stop_gives_its_trial_back(
+    database: Database, create: Create, start: StartWorker, undisturbed: list[tuple[object, ...]]
+) -> None:
+    create(space={"width": [4]}, config=SLOW)
+    worker = start()
+    wait(lambda: count(database, Epoch) >= 2)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+    slot = only_slot(database)
+    assert (slot.state, slot.lease_expires, slot.losses) == (TrialState.WAITING, None, 0)
+    with database.session() as session:
+        assert session.scalars(sa.select(Worker.state)).all() == [WorkerState.STOPPED]
+    done = count(database, Epoch)
+    assert start().wait(60) == 0
+    assert done >= 2
+    assert results(database) == undisturbed
+
+
+def test_a_long_epoch_is_abandoned_when_the_worker_must_stop(
+    database: Database, create: Create, start: StartWorker
+) -> None:
+    create(space={"width": [4]}, config={"batch_pause": 0.5, "train_batch_size": 8})
+    worker = start()
+    wait(lambda: only_slot(database).stage_key)
+    time.sleep(1.0)
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(10) == 0
+    assert only_slot(database).state is TrialState.WAITING
+
+
+def test_a_cancelled_study_stops_its_workers_within_seconds(
+    database: Database, create: Create, start: StartWorker
+) -> None:
+    study_id = create(space={"width": [4]}, config={"batch_pause": 0.1, "train_batch_size": 8})
+    worker = start()
+    wait(lambda: only_slot(database).stage_key)
+    study.cancel(database, study_id)
+    wait(lambda: only_slot(database).state is TrialState.CANCELLED, seconds=5)
+    assert worker.wait(10) == 0
+    (trial,) = optuna.load_study(study_name="study", storage=database.storage).trials
+    assert trial.state is OptunaState.FAIL
+
+
+def test_a_worker_ends_with_the_process_that_started_it(database: Database, create: Create, start: StartWorker) -> None:
+    create(space={"width": [4]}, config={"batch_pause": 0.1, "train_batch_size": 8})
+    assert start("--parent", "1").wait(30) == 0
+    assert only_slot(database).state is TrialState.WAITING
+
+
+def test_a_supervisor_replaces_a_dead_worker_and_stops_the_live_ones(
+    database: Database, settings: Settings, create: Create
+) -> None:
+    study_id = create(space={"width": [4, 5, 6, 7]}, config=SLOW)
+    supervisor = Supervisor(settings.model_copy(update={"workers": 2, "lease_seconds": 30.0}))
+    supervisor.start()
+    try:
+        wait(lambda: count(database, Epoch) >= 1)
+        with database.session() as session:
+            pid = session.scalars(sa.select(Worker.pid).where(Worker.state == WorkerState.RUNNING)).first()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait(lambda: study.find(database, study_id).state is StudyState.COMPLETED)
+    finally:
+        supervisor.stop()
+    with database.session() as session:
+        states = sorted(session.scalars(sa.select(Worker.state)))
+        assert set(session.scalars(sa.select(Slot.state))) == {TrialState.COMPLETED}
+    assert states == [WorkerState.LOST, WorkerState.STOPPED, WorkerState.STOPPED]
+
+
+def test_two_workers_run_the_shared_epochs_once(database: Database, create: Create, start: StartWorker) -> None:
+    space = {"pretrain_epochs": [2, 4, 6], "finetune.learning_rate": [0.1, 0.05]}
+    create(space=space, config={"epochs": 2, "pause": 0.05})
+    workers = [start(), start()]
+    assert [worker.wait(90) for worker in workers] == [0, 0]
+    with database.session() as session:
+        assert session.scalar(sa.select(sa.func.sum(StageEpoch.times_run))) == 6
+        assert session.scalar(sa.select(sa.func.sum(Slot.epochs_reused))) == 24 - 6
+        assert set(session.scalars(sa.select(Slot.state))) == {TrialState.COMPLETED}
