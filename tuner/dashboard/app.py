@@ -6,6 +6,7 @@ sees only its own requests, and unknown addresses under /api stay the API's affa
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from dash import Dash
@@ -15,7 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tuner.dashboard import routing, shell
 from tuner.dashboard.context import context_of
 from tuner.dashboard.pages import PAGES
+from tuner.errors import StudyNotFound, TrialNotFound
 from tuner.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 _ASSETS = Path(__file__).parent / "assets"
 
@@ -38,6 +42,7 @@ def mount(app: FastAPI, settings: Settings) -> None:
         compress=True,
         suppress_callback_exceptions=True,
         index_string=shell.INDEX,
+        on_error=_report,
     )
     # No callback here uses a websocket; without this the browser tries to open one for every page.
     dashboard.backend.websocket_capability = False
@@ -48,6 +53,14 @@ def mount(app: FastAPI, settings: Settings) -> None:
         page.register(dashboard, context)
 
     app.mount("/", _OneDocument(inner, [page.path for page in PAGES]), name="dashboard")
+
+
+def _report(error: Exception) -> None:
+    """Log what a callback raised, which Dash would keep to itself; the page stays as it was."""
+    if isinstance(error, StudyNotFound | TrialNotFound):
+        _log.info("A page shows what is no more: %s", error)
+    else:
+        _log.error("A callback of the dashboard failed.", exc_info=error)
 
 
 class _OneDocument:

@@ -237,7 +237,7 @@ def _note(figure: go.Figure, look: Theme, text: str) -> go.Figure:
 def _curves(figure: go.Figure, look: Theme, curves: Sequence[series.Curve], empty: str) -> go.Figure:
     if not curves:
         return _note(figure, look, empty)
-    colors = {"best": look.accent, "running": look.running, "other": look.faint}
+    colors = {"best": look.accent, "main": look.accent, "running": look.running, "other": look.faint}
     for curve in curves:
         figure.add_scatter(
             x=curve.epochs,
@@ -245,7 +245,7 @@ def _curves(figure: go.Figure, look: Theme, curves: Sequence[series.Curve], empt
             mode="lines+markers" if len(curve.epochs) < 3 else "lines",
             name=f"{curve.label} (best)" if curve.role == "best" and len(curves) > 1 else curve.label,
             line={"width": 1.25 if curve.role == "other" else 2.25, "color": colors[curve.role]},
-            showlegend=curve.role != "other" and len(curves) > 1,
+            showlegend=curve.role in ("best", "running") and len(curves) > 1,
             hovertemplate=f"{curve.label}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
         )
     figure.update_xaxes(tickformat="d", **_whole_numbers([e for curve in curves for e in curve.epochs]))
@@ -267,11 +267,10 @@ def _numeric(values: Sequence[Any]) -> bool:
 def _scale(values: Sequence[Any]) -> dict[str, Any]:
     """Axis settings for numbers: ticks at few levels, a logarithm for a wide range."""
     levels = sorted(set(values))
+    axis: dict[str, Any] = {"type": "log", "dtick": 1} if _wide(values) else {}
     if len(levels) <= 6:
-        return {"tickvals": levels, "ticktext": [f"{level:g}" for level in levels]}
-    if _wide(values):
-        return {"type": "log", "dtick": 1}
-    return {}
+        axis |= {"tickvals": levels, "ticktext": [f"{level:g}" for level in levels], "tickangle": 0}
+    return axis
 
 
 def _wide(values: Sequence[Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row, Select, and_, func, select
 from sqlalchemy.orm import Session
 
+from model.registry import model_names, parameters_of
 from tuner.errors import SpaceError, TrialNotFound
 from tuner.insight import optuna_tables as optuna
 from tuner.insight.summaries import (
@@ -238,11 +239,12 @@ def _summaries(session: Session, study: Study, found: Sequence[Row[Any]]) -> lis
     params = optuna.params_of(session, ids)
     attributes = optuna.attributes_of(session, ids, (VALID_RESULT, TEST_RESULT, BEST_EPOCH))
     space = SearchSpace.from_json(study.specification["space"])
+    counts = _counts(study.specification["model"])
     now = utc_now()
     return [
         _summary(
             row,
-            _values(space, params.get(row.trial_id) or row.Slot.parameters),
+            _values(space, counts, params.get(row.trial_id) or row.Slot.parameters),
             attributes.get(row.trial_id, {}),
             now,
         )
@@ -271,14 +273,25 @@ def _summary(row: Row[Any], params: dict[str, Any] | None, attributes: dict[str,
     )
 
 
-def _values(space: SearchSpace, represented: dict[str, Any] | None) -> dict[str, Any] | None:
+def _values(space: SearchSpace, counts: frozenset[str], represented: dict[str, Any] | None) -> dict[str, Any] | None:
     """Values in the space's order; what others put into the Optuna study is shown as it is."""
     if not represented:
         return None
     try:
-        return space.values(represented)
+        values = space.values(represented)
     except SpaceError:
         return represented
+    return {
+        name: int(value) if isinstance(value, float) and name.rpartition(".")[2] in counts else value
+        for name, value in values.items()
+    }
+
+
+def _counts(model: str) -> frozenset[str]:
+    """Keys of the model that are whole numbers; quniform delivers them as 2.0."""
+    if model not in model_names():  # a plug-in that is not installed here
+        return frozenset()
+    return frozenset(name for name, declared in parameters_of(model).items() if declared.kind == "int")
 
 
 def _error(error: dict[str, Any] | None) -> TrialError | None:

@@ -40,7 +40,7 @@ class History:
 
 @dataclass(frozen=True)
 class Curve:
-    """One line: ``label`` says whose; ``role`` is best, running or other."""
+    """One line: ``label`` says whose; ``role`` is best, main, running or other."""
 
     label: str
     role: str
@@ -139,7 +139,7 @@ def shared_curves(database: Database, name: str | int) -> list[Curve]:
             points.setdefault(key, []).append((epoch, float(loss or 0.0)))
     # The longest is drawn last, above the others, and in the accent color.
     ordered = sorted(points, key=lambda key: len(points[key]))
-    return [_curve(f"pretraining {key[:7]}", "best" if key == ordered[-1] else "other", points[key]) for key in ordered]
+    return [_curve(f"pretraining {key[:7]}", "main" if key == ordered[-1] else "other", points[key]) for key in ordered]
 
 
 def sample(database: Database, name: str | int) -> Sample:
