@@ -81,7 +81,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise CheckpointNotFound(
-            f"{path}: there is no checkpoint. Pretrain first (train_stage: pretrain), or correct pre_model_path."
+            f"{path}: there is no checkpoint{_others(path)}. "
+            "Pretrain first (train_stage: pretrain), or correct pre_model_path."
         )
     try:
         content = _read(path)
@@ -91,6 +92,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path}: has no state_dict of tensors; it is no checkpoint of a recommender.")
     return content
+
+
+def _others(path: Path) -> str:
+    """The checkpoints that are in the folder, the newest few."""
+    found = sorted(path.parent.glob("*.pth"), key=lambda other: other.stat().st_mtime, reverse=True)
+    return f" (in that folder: {', '.join(other.name for other in found[:5])})" if found else ""
 
 
 def _read(path: Path) -> dict[str, Any]:
