@@ -45,7 +45,7 @@ def read_table(path: Path, suffix: str, config: Config) -> Table:
     header = _read_header(path, config)
     columns = _wanted_columns(header, suffix, config)
     separator = config["field_separator"]
-    kinds = {name: ("float64" if header[name] == "float" else "object") for name in columns}
+    kinds = {name: ("float64" if name in columns and header[name] == "float" else "object") for name in header}
     try:
         with warnings.catch_warnings():
             # A row with too many fields would shift columns silently.
@@ -57,7 +57,6 @@ def read_table(path: Path, suffix: str, config: Config) -> Table:
                 names=list(header),
                 header=None,
                 skiprows=1,
-                usecols=columns,
                 dtype=kinds,
                 index_col=False,
                 encoding=config["encoding"] or "utf-8-sig",

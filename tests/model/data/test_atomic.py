@@ -1,0 +1,98 @@
+"""Malformed files are refused with their name and what to change; odd but valid ones are read as by the peer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.config import Config, load_config
+from model.data import SequentialDataset, load_dataset
+from model.errors import DataError
+
+HEADER = "user_id:token\titem_id:token\ttimestamp:float\n"
+ROWS = "".join(f"u{user}\ti{(user + step) % 5}\t{step}\n" for user in range(3) for step in range(5))
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Config]:
+    """Writes the files of a data set ``d`` and gives the configuration that reads it."""
+
+    def make(inter: str | bytes, item: str | None = None, **changes: Any) -> Config:
+        folder = tmp_path / "d"
+        folder.mkdir(exist_ok=True)
+        (folder / "d.inter").write_bytes(inter if isinstance(inter, bytes) else inter.encode())
+        if item is not None:
+            (folder / "d.item").write_text(item)
+        settings = {"load_col": None, "data_path": str(tmp_path), **changes}
+        return load_config("S3Rec", "d", config_dict=settings)
+
+    return make
+
+
+def read(config: Config) -> SequentialDataset:
+    return load_dataset(config)
+
+
+@pytest.mark.parametrize(
+    ("inter", "problem"),
+    [
+        ("user_id:token\titem_id\ttimestamp:float\n", r"d\.inter, line 1: column 'item_id' is not name:type"),
+        ("user_id:token\titem_id:word\ttimestamp:float\n", r"line 1: column 'item_id:word'.*token_seq"),
+        ("user_id:token\titem_id:token\n" + "u\ti\n", r"d\.inter: there is no loaded column 'timestamp'.*TIME_FIELD"),
+        (HEADER + "u1\ti1\tnoon\n", r"d\.inter: can't be read as a table"),
+        (HEADER + "u1\ti1\t1\textra\n", r"d\.inter: can't be read as a table"),
+        (HEADER, r"no row of \.inter is left"),
+    ],
+)
+def test_malformed_files_are_refused(write: Callable[..., Config], inter: str, problem: str) -> None:
+    with pytest.raises(DataError, match=problem):
+        read(write(inter))
+
+
+@pytest.mark.parametrize("text", ["", "NA", "null", "None", "nan", "N/A"])
+def test_what_pandas_calls_missing_is_a_missing_id(write: Callable[..., Config], text: str) -> None:
+    dataset = read(write(f"{HEADER}{ROWS}u9\t{text}\t9\n"))
+    assert text not in dataset.tokens["item_id"]
+    assert "u9" not in dataset.tokens["user_id"]
+
+
+def test_missing_users_and_items_drop_the_right_rows(write: Callable[..., Config]) -> None:
+    # RecBole drops a wrong row when both kinds occur.
+    dataset = read(write(f"{HEADER}\ti0\t1\nu7\t\t2\n{ROWS}"))
+    assert len(dataset.interactions) == 15
+    assert 0 not in dataset.train.items
+
+
+def test_spaces_and_leading_zeros_belong_to_an_id(write: Callable[..., Config]) -> None:
+    dataset = read(write(f"{HEADER}{ROWS}u1 \t1\t7\nu1 \t01\t8\nu1 \t1.0\t9\n"))
+    assert "u1 " in dataset.tokens["user_id"]
+    assert {"1", "01", "1.0"} <= set(dataset.tokens["item_id"])
+
+
+@pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte-order mark"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_line_ends_and_byte_order_marks_do_not_matter(
+    write: Callable[..., Config], prefix: bytes, newline: str
+) -> None:
+    content = (HEADER + ROWS).replace("\n", newline).encode()
+    assert read(write(prefix + content)).item_num == 6
+
+
+def test_another_separator_is_a_setting(write: Callable[..., Config]) -> None:
+    content = (HEADER + ROWS).replace("\t", ",")
+    assert len(read(write(content, field_separator=",")).interactions) == 15
+
+
+def test_interactions_of_unlisted_items_are_dropped_unless_told_otherwise(write: Callable[..., Config]) -> None:
+    item = "item_id:token\tclass:token_seq\ni0\ta b\ni1\ta\ni2\t\n"
+    assert read(write(HEADER + ROWS, item)).item_num == 4
+    assert read(write(HEADER + ROWS, item, filter_inter_by_user_or_item=False)).item_num == 6
+
+
+def test_loading_and_unloading_columns_of_one_file_is_a_contradiction(write: Callable[..., Config]) -> None:
+    settings = {"load_col": {"inter": ["user_id", "item_id"]}, "unload_col": {"inter": ["timestamp"]}}
+    with pytest.raises(DataError, match="keep one of them"):
+        read(write(HEADER + ROWS, **settings))
