@@ -94,5 +94,6 @@ class TrainObjective(Objective):
         """Half the weighted squares of the rows that ``items`` touch and of the layers' weights."""
         rows = torch.cat([rows.flatten() for rows in self.network.embedding.involved(items)])
         layers = torch.cat([weight.flatten() for weight in self.layers])
-        embed_l2, layer_l2 = self.config["embed_l2"], self.config["layer_l2"]
+        embed_l2: float = self.config["embed_l2"]
+        layer_l2: float = self.config["layer_l2"]
         return rows.square().sum() * (embed_l2 / 2) + layers.square().sum() * (layer_l2 / 2)

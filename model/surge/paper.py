@@ -101,7 +101,7 @@ class Paper(nn.Module):
         """[B, C, m, L]: each node's logits are those of its weighted neighbourhood, plus the position's."""
         own = self.assignment(fused).transpose(2, 3)
         # The weights are symmetric, so they may stand on the right, where all candidates share one product.
-        logits = (own.flatten(1, 2) @ context.graph.weights).view_as(own)
+        logits: Tensor = (own.flatten(1, 2) @ context.graph.weights).view_as(own)
         return logits if context.band is None else logits + context.band[:, None]
 
     def _fuse(self, context: PaperContext, query: list[Tensor]) -> Tensor:

@@ -198,8 +198,9 @@ _PAPER_ONLY = (
 
 
 def without_effect(config: Config) -> list[str]:
-    """A sentence for each key that somebody set although it does nothing beside the others' values."""
-    given = {key.rpartition(".")[2] for key in config.given}
+    """A sentence for each key that somebody changed although it does nothing beside the others' values."""
+    default = {parameter.name: parameter.default for parameter in PARAMETERS}
+    given = {key for key in default if config[key] != default[key]}
     sentences = []
     if config["surge_variant"] == "released":
         sentences += [
