@@ -34,7 +34,7 @@ def get_model(name: str) -> ModelDefinition:
     """The model called ``name`` (names are exact, as in RecBole).
 
     Raises:
-        ConfigError: there is none; the message has the nearest name.
+        ConfigError: there is none (the message has the nearest name), or it can't be imported.
     """
     target = BUILT_IN.get(name)
     if target is not None:
@@ -44,7 +44,12 @@ def get_model(name: str) -> ModelDefinition:
         found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
         if not found:
             raise ConfigError(_unknown(name))
-        definition = found[0].load()
+        try:
+            definition = found[0].load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"model {name!r} is registered as {found[0].value}, which can't be imported: {error}."
+            ) from error
     if not isinstance(definition, ModelDefinition):
         raise ConfigError(f"model {name!r} is registered, but not as a ModelDefinition.")
     return definition

@@ -1,0 +1,73 @@
+"""Models by name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model import registry
+from model.defaults import COMMON
+from model.errors import ConfigError
+from model.recommender import ModelDefinition
+
+
+@pytest.mark.parametrize("name", registry.BUILT_IN)
+def test_the_shipped_models_are_there_under_their_own_names(name: str) -> None:
+    definition = registry.get_model(name)
+    assert isinstance(definition, ModelDefinition)
+    assert definition.name == name
+    assert name in registry.model_names()
+
+
+def test_the_schema_is_the_common_keys_and_the_models_own() -> None:
+    schema = registry.parameters_of("S3Rec")
+    assert {parameter.name for parameter in COMMON} < set(schema)
+    assert schema["mask_ratio"].default == 0.2
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("s3rec", "S3Rec"), ("S3Rek", "S3Rec"), ("popularity", "Popularity")])
+def test_a_wrong_name_gets_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(ConfigError, match=f"model = '{name}'.*Did you mean {nearest}"):
+        registry.get_model(name)
+
+
+def test_a_name_like_no_other_gets_the_list() -> None:
+    with pytest.raises(ConfigError, match="There are: S3Rec, "):
+        registry.get_model("xyz")
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A distribution with entry points, as pip would have installed it."""
+    metadata = tmp_path / "other_models-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: other-models\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[rectuner.models]\nTwin = other_models:TWIN\nNumber = other_models:NUMBER\nGone = no_such_module:X\n"
+    )
+    (tmp_path / "other_models.py").write_text(
+        "from dataclasses import replace\nfrom model.popularity import DEFINITION\n"
+        "TWIN = replace(DEFINITION, name='Twin')\nNUMBER = 1\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    sys.modules.pop("other_models", None)
+    registry.get_model.cache_clear()
+
+
+def test_a_model_of_another_distribution_is_found_by_its_entry_point(plugin: Path) -> None:
+    assert registry.get_model("Twin").name == "Twin"
+    assert registry.model_names()[-1] == "Twin"
+
+
+def test_an_entry_point_that_is_no_model_is_an_error(plugin: Path) -> None:
+    with pytest.raises(ConfigError, match="'Number' is registered, but not as a ModelDefinition"):
+        registry.get_model("Number")
+
+
+def test_an_entry_point_that_cannot_be_imported_is_an_error_that_says_why(plugin: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'Gone'.*no_such_module"):
+        registry.get_model("Gone")

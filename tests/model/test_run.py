@@ -1,0 +1,240 @@
+"""Stages as runs that stop and go on: contract 6.2, 6.3 and the resume guarantee."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.checkpoint import load_checkpoint
+from model.config import Config
+from model.data import SequentialDataset, load_dataset
+from model.errors import CheckpointMismatch, NonFiniteLoss, TrainingError
+from model.registry import get_model
+from model.run import StageRun, choose_device, start_run
+
+MakeConfig = Callable[..., Config]
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "pretrain": ("pretrain", {"pretrain_epochs": 4}),
+    "finetune CE": ("finetune", {"epochs": 4, "weight_decay": 0.01}),
+    "finetune BPR": ("finetune", {"epochs": 4, "loss_type": "BPR", "eval_args": {"mode": "uni5"}}),
+}
+
+# Continues every case of the folder in a process that has seen nothing of the first half.
+CONTINUE = """
+import json, sys
+from pathlib import Path
+import torch
+from model.config import Config
+from model.data import load_dataset
+from model.registry import get_model
+from model.run import start_run
+
+torch.set_num_threads(1)
+folder = Path(sys.argv[1])
+for name, (stage, given) in json.loads((folder / "cases.json").read_text()).items():
+    config = Config("S3Rec", "synthetic", given)
+    run = start_run(get_model("S3Rec"), stage, config, load_dataset(config))
+    run.resume(folder / f"{name}-half.pth")
+    while not run.finished:
+        run.run_epoch()
+    run.save(folder / f"{name}-resumed.pth")
+    (folder / f"{name}.json").write_text(json.dumps(run.result().__dict__))
+"""
+
+
+def begin(config: Config, dataset: SequentialDataset, stage: str, **options: Any) -> StageRun:
+    return start_run(get_model("S3Rec"), stage, config.for_stage(stage), dataset, **options)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equality to the last bit, through containers."""
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def test_a_run_that_is_resumed_in_another_process_ends_with_the_same_bits(
+    small_config: MakeConfig, small_dataset: SequentialDataset, tmp_path: Path
+) -> None:
+    settings = {}
+    straight = {}
+    for name, (stage, changes) in CASES.items():
+        config = small_config(**changes).for_stage(stage)
+        settings[name] = (stage, config.given)
+        run = start_run(get_model("S3Rec"), stage, config, small_dataset)
+        while not run.finished:
+            run.run_epoch()
+            if run.epoch == 2:
+                run.save(tmp_path / f"{name}-half.pth")
+        assert run.epoch == 4
+        run.save(tmp_path / f"{name}-straight.pth")
+        straight[name] = run.result().__dict__
+    (tmp_path / "cases.json").write_text(json.dumps(settings))
+    subprocess.run([sys.executable, "-c", CONTINUE, str(tmp_path)], check=True, timeout=240)
+    for name in CASES:
+        assert json.loads((tmp_path / f"{name}.json").read_text()) == straight[name]
+        files = (tmp_path / f"{name}-{half}.pth" for half in ("straight", "resumed"))
+        one, other = (torch.load(path, weights_only=True) for path in files)
+        assert same(one, other), name
+        half = torch.load(tmp_path / f"{name}-half.pth", weights_only=True)
+        assert not same(one["state_dict"], half["state_dict"])
+
+
+def test_an_epoch_that_is_interrupted_can_be_repeated_from_the_last_save(
+    small_config: MakeConfig, small_dataset: SequentialDataset, tmp_path: Path
+) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(fraction: float, loss: float) -> None:
+        if fraction > 0.5:
+            raise Interrupted
+
+    run, straight = (begin(small_config(), small_dataset, "finetune") for _ in range(2))
+    run.run_epoch()
+    run.save(tmp_path / "one.pth")
+    with pytest.raises(Interrupted):
+        run.run_epoch(interrupt)
+    for use in (run.run_epoch, run.result, lambda: run.save(tmp_path / "two.pth")):
+        with pytest.raises(TrainingError, match="was abandoned"):
+            use()
+    assert not (tmp_path / "two.pth").exists()
+    run.resume(tmp_path / "one.pth")
+    reports = [run.run_epoch(), run.run_epoch()]
+    expected = [straight.run_epoch() for _ in range(3)][1:]
+    assert [(r.loss, r.valid_result) for r in reports] == [(r.loss, r.valid_result) for r in expected]
+    assert same(run.model.state_dict(), straight.model.state_dict())
+
+
+def test_progress_is_told_after_every_batch(small_config: MakeConfig, small_dataset: SequentialDataset) -> None:
+    seen: list[tuple[float, float]] = []
+    report = begin(small_config(), small_dataset, "finetune").run_epoch(lambda *step: seen.append(step))
+    fractions, losses = zip(*seen, strict=True)
+    batches = -(-len(small_dataset.train) // 128)
+    assert fractions == pytest.approx([(batch + 1) / batches for batch in range(batches)])
+    assert sum(losses) == pytest.approx(report.loss)
+
+
+def test_reports_and_result_name_the_best_epoch(small_config: MakeConfig, small_dataset: SequentialDataset) -> None:
+    run = begin(small_config(epochs=6, learning_rate=0.05), small_dataset, "finetune")
+    reports = []
+    while not run.finished:
+        reports.append(run.run_epoch())
+    scores = [report.valid_score for report in reports]
+    best = max(range(len(scores)), key=lambda index: (scores[index], index))
+    result = run.result()
+    assert (result.best_epoch, result.best_valid_score) == (best + 1, scores[best])
+    assert result.best_valid_result == reports[best].valid_result
+    assert result.test_result is not None
+    assert [report.epoch for report in reports] == list(range(1, 7))
+
+
+def test_the_test_is_made_with_the_best_epochs_weights_and_changes_nothing(
+    small_config: MakeConfig, small_dataset: SequentialDataset, tmp_path: Path
+) -> None:
+    # The learning rate is high enough to get worse; stopping happens two validations after the best.
+    config = small_config(epochs=40, learning_rate=0.3, stopping_step=1, train_batch_size=64)
+    run = begin(config, small_dataset, "finetune")
+    while not run.finished:
+        run.run_epoch()
+    assert run.best_epoch == run.epoch - 2
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    result = run.result()
+    assert same(before, run.model.state_dict())
+    run.save(tmp_path / "best.pth", best=True)
+    best = load_checkpoint(tmp_path / "best.pth")
+    assert best["epoch"] == run.best_epoch - 1
+    assert not same(best["state_dict"], before)
+    again = begin(config, small_dataset, "finetune", initial=tmp_path / "best.pth")
+    assert again.result().test_result == result.test_result
+    with pytest.raises(CheckpointMismatch, match="not the state of a run"):
+        again.resume(tmp_path / "best.pth")
+
+
+@pytest.mark.parametrize("eval_step", [0, -1])
+def test_without_validation_the_last_epoch_counts(
+    small_config: MakeConfig, small_dataset: SequentialDataset, eval_step: int
+) -> None:
+    run = begin(small_config(epochs=2, eval_step=eval_step), small_dataset, "finetune")
+    reports = [run.run_epoch(), run.run_epoch()]
+    assert [report.valid_score for report in reports] == [None, None]
+    result = run.result()
+    assert (result.best_epoch, result.best_valid_score, result.best_valid_result) == (2, None, None)
+    assert result.test_result is not None
+
+
+def test_validation_happens_every_eval_step_epochs_which_are_at_most_all(
+    small_config: MakeConfig, small_dataset: SequentialDataset
+) -> None:
+    for eval_step, validated in ((2, [False, True, False]), (50, [False, False, True])):
+        run = begin(small_config(epochs=3, eval_step=eval_step), small_dataset, "finetune")
+        assert [run.run_epoch().valid_score is not None for _ in range(3)] == validated
+
+
+def test_pretraining_does_not_validate_and_tests_the_last_weights(
+    small_config: MakeConfig, small_dataset: SequentialDataset
+) -> None:
+    run = begin(small_config(), small_dataset, "pretrain")
+    assert run.run_epoch().valid_result is None
+    result = run.result()
+    assert (result.best_epoch, result.best_valid_score, result.best_valid_result) == (1, None, None)
+    assert result.test_result is not None
+
+
+def test_a_longer_run_continues_a_shorter_one(
+    small_config: MakeConfig, small_dataset: SequentialDataset, tmp_path: Path
+) -> None:
+    short = begin(small_config(pretrain_epochs=1), small_dataset, "pretrain")
+    short.run_epoch()
+    short.save(tmp_path / "1.pth")
+    longer, straight = (begin(small_config(pretrain_epochs=2), small_dataset, "pretrain") for _ in range(2))
+    longer.resume(tmp_path / "1.pth")
+    longer.run_epoch()
+    straight.run_epoch()
+    straight.run_epoch()
+    assert same(longer.model.state_dict(), straight.model.state_dict())
+    longer.save(tmp_path / "2.pth")
+    with pytest.raises(CheckpointMismatch, match=r"2 epochs long, this run wants 1 \(pretrain_epochs\)"):
+        short.resume(tmp_path / "2.pth")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"learning_rate": 0.5}, r"learning_rate \(0\.005 there, 0\.5 here\)"),
+        ({"seed": 1}, r"seed \(2020 there, 1 here\)"),
+        ({"valid_metric": "NDCG@10"}, r"measured as .*MRR@10.*NDCG@10"),
+        ({"user_inter_num_interval": "[2,inf)"}, r"user_inter_num_interval \('\[0,inf\)' there, '\[2,inf\)' here\)"),
+    ],
+)
+def test_another_runs_state_is_refused_with_the_difference(
+    small_config: MakeConfig, small_dataset: SequentialDataset, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    begin(small_config(), small_dataset, "finetune").save(tmp_path / "one.pth")
+    config = small_config(**changes)
+    with pytest.raises(CheckpointMismatch, match=words):
+        begin(config, load_dataset(config), "finetune").resume(tmp_path / "one.pth")
+
+
+def test_diverging_training_is_an_error(small_config: MakeConfig, small_dataset: SequentialDataset) -> None:
+    run = begin(small_config(learning_rate=1e30, learner="sgd"), small_dataset, "finetune")
+    with pytest.raises(NonFiniteLoss, match="Lower learning_rate"):
+        run.run_epoch()
+
+
+def test_the_cpu_is_used_when_the_gpu_is_not_wanted(small_config: MakeConfig) -> None:
+    assert choose_device(small_config(gpu_id="")).type == "cpu"
+    assert choose_device(small_config(use_gpu=False)).type == "cpu"
