@@ -115,17 +115,8 @@ class StageCache:
                 time.sleep(_LOOK_SECONDS)
 
     def evict(self) -> int:
-        """Delete the least recently used checkpoints beyond the bound; returns the bytes freed."""
-        with self.database.session() as session:
-            unused = rows.evictable(session, self.database.now(session))
-        excess = sum(checkpoint.size for checkpoint in unused) - self.bound
-        freed = 0
-        for checkpoint in unused:
-            if freed >= excess:
-                break
-            self._delete(checkpoint.stage_key, checkpoint.epoch)
-            freed += checkpoint.size
-        return freed
+        """Delete what nobody uses beyond the bound; returns the bytes freed."""
+        return evict(self.database, self.root, self.bound)
 
     def _ready(self, key: str, epoch: int) -> Path | None:
         path = stage_checkpoint(self.root, key, epoch)
@@ -230,8 +221,7 @@ class StageCache:
             self._delete(key, epoch)
 
     def _delete(self, key: str, epoch: int) -> None:
-        self._transact(lambda session: rows.forget_checkpoint(session, key, epoch))
-        stage_checkpoint(self.root, key, epoch).unlink(missing_ok=True)
+        patiently(lambda: _delete(self.database, self.root, key, epoch))
 
     def _reconcile(self, key: str) -> None:
         """Make rows and files agree; only the holder of the stage writes either."""
@@ -256,3 +246,27 @@ class StageCache:
                 step(session)
 
         patiently(transaction)
+
+
+def evict(database: Database, root: Path, bound: float) -> int:
+    """Delete checkpoints until they take at most ``bound`` bytes: the least recently used first, none in use.
+
+    Returns:
+        The bytes freed.
+    """
+    with database.session() as session:
+        unused = rows.evictable(session, database.now(session))
+        excess = rows.total_size(session) - bound
+    freed = 0
+    for checkpoint in unused:
+        if freed >= excess:
+            break
+        _delete(database, root, checkpoint.stage_key, checkpoint.epoch)
+        freed += checkpoint.size
+    return freed
+
+
+def _delete(database: Database, root: Path, key: str, epoch: int) -> None:
+    with database.transaction() as session:
+        rows.forget_checkpoint(session, key, epoch)
+    stage_checkpoint(root, key, epoch).unlink(missing_ok=True)

@@ -15,6 +15,8 @@ from tuner.errors import DatabaseError
 
 VERSION_TABLE = "rectuner_version"
 
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports every look at the version
+
 
 def head() -> str:
     """The version that this program works with."""
@@ -39,7 +41,6 @@ def refuse_newer(found: str | None) -> None:
 
 def upgrade(connection: Connection) -> None:
     """Run the missing migrations within the caller's transaction."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     refuse_newer(version(connection))
     config = _config()
     config.attributes["connection"] = connection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from tuner.store.repository import changed_rows, upsert
@@ -89,6 +89,11 @@ def add_epoch(session: Session, key: str, epoch: int, loss: float | None, second
         session.add(StageEpoch(stage_key=key, epoch=epoch, loss=loss, seconds=seconds, times_run=1))
     else:
         row.loss, row.seconds, row.times_run = loss, seconds, row.times_run + 1
+
+
+def total_size(session: Session) -> int:
+    """Bytes of all checkpoints of shared stages."""
+    return session.scalar(select(func.coalesce(func.sum(Checkpoint.size), 0))) or 0
 
 
 def evictable(session: Session, now: float) -> Sequence[Checkpoint]:
