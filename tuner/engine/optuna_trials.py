@@ -82,6 +82,7 @@ class OptunaTrials:
         self._storage = database.storage
         self._plan = plan
         self._sampler = study.sampler
+        self._tried: set[int] = set()
         self._study = optuna.load_study(
             study_name=study.optuna_name,
             storage=database.storage,
@@ -98,7 +99,10 @@ class OptunaTrials:
         """
         if claim.optuna_number is not None:
             return claim.optuna_number
-        if claim.attempt > 1 and (left := self._find(claim.slot_id)) is not None:
+        # This process too may have created it, if the database went away before it answered.
+        tried = claim.attempt > 1 or claim.slot_id in self._tried
+        self._tried.add(claim.slot_id)
+        if tried and (left := self._find(claim.slot_id)) is not None:
             return left.number
         parameters = claim.parameters or {}
         distributions = self._plan.space.distributions()

@@ -114,6 +114,10 @@ class StageCache:
                 self.keeper.check(between_epochs=True)
                 time.sleep(_LOOK_SECONDS)
 
+    def discard(self, path: Path) -> None:
+        """Delete a checkpoint that turned out to be damaged (or gone)."""
+        self._delete(path.parent.name, int(path.stem))
+
     def evict(self) -> int:
         """Delete what nobody uses beyond the bound; returns the bytes freed."""
         return evict(self.database, self.root, self.bound)

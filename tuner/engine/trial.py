@@ -123,8 +123,19 @@ class _Run:
         return run
 
     def _started(self, config: Config, dataset: SequentialDataset) -> StageRun:
-        initial = self.plan.given_checkpoint or self._shared(dataset)
-        return start_run(self.plan.definition, self.plan.own_stage.name, config, dataset, initial=initial)
+        definition, stage = self.plan.definition, self.plan.own_stage.name
+        given = self.plan.given_checkpoint
+        if given is not None:
+            return start_run(definition, stage, config, dataset, initial=given)
+        initial = self._shared(dataset)
+        try:
+            return start_run(definition, stage, config, dataset, initial=initial)
+        except CheckpointError as error:
+            if initial is None:
+                raise
+            _log.warning("A shared checkpoint can't be used and is computed again: %s", error)
+            self.runner.cache.discard(initial)
+        return start_run(definition, stage, config, dataset, initial=self._shared(dataset))
 
     def _shared(self, dataset: SequentialDataset) -> Path | None:
         """The checkpoint of the shared stage that this trial continues from."""

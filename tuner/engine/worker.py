@@ -212,15 +212,27 @@ class _Loop:
         self._transact(step)
 
     def _end(self, claim: Claim, state: TrialState, why: str, failure: Failure | None) -> None:
-        """End a trial without a value: the error first, then Optuna's trial, then the claim."""
+        """End a trial without a value: the error first, then Optuna's trial, then the claim.
+
+        A claim that is somebody else's by now is left to him: what failed here may succeed there.
+        """
         error = None if failure is None else failure.record
-        number = self._number(claim)
-        if error is not None:
-            self._transact(lambda session: claim_rows.note_error(session, claim, error))
+        if not patiently(lambda: self._is_ours(claim, error)):
+            return
+        with self.database.session() as session:
+            number = rows.optuna_number(session, claim.slot_id)
+            name = session.get_one(Study, claim.study_id).optuna_name
         if number is not None:
-            name = self._optuna_name(claim.study_id)
             patiently(lambda: fail_optuna_trial(self.database, name, number, why))
         self._finish(claim, state, error)
+
+    def _is_ours(self, claim: Claim, error: dict[str, Any] | None) -> bool:
+        with self.database.transaction() as session:
+            now = self.database.now(session)
+            ours = claim_rows.renew(session, now, claim, self.settings.lease_seconds) is not None
+            if ours and error is not None:
+                claim_rows.note_error(session, claim, error)
+            return ours
 
     def _finish(self, claim: Claim, state: TrialState, error: dict[str, Any] | None = None) -> None:
         self._transact(lambda session: claim_rows.finish(session, claim, state, error))
@@ -230,14 +242,6 @@ class _Loop:
         """What is worth doing between two trials."""
         remove_finished(self.database, self.settings.artifacts, runner.study)
         self.cache.evict()
-
-    def _number(self, claim: Claim) -> int | None:
-        with self.database.session() as session:
-            return rows.optuna_number(session, claim.slot_id)
-
-    def _optuna_name(self, study_id: int) -> str:
-        with self.database.session() as session:
-            return session.get_one(Study, study_id).optuna_name
 
     def _pause(self, session: Session, study_id: int, failure: Failure) -> None:
         study = rows.find_study(session, study_id, lock=True)
