@@ -16,7 +16,7 @@ from typing import Any
 from model.defaults import ACCEPTED, BY_DATASET, SEQUENTIAL_EVAL_ARGS, SMALLER_IS_BETTER
 from model.errors import ConfigError
 from model.literals import parse_literal, read_yaml
-from model.metrics import check_metrics
+from model.metrics import computed_keys
 from model.parameters import Parameter
 from model.registry import get_model, parameters_of
 
@@ -97,7 +97,7 @@ class Config(Mapping[str, Any]):
         _normalise_sampling(values, plain, self._schema["train_neg_sample_args"].default)
         for name, parameter in self._schema.items():
             values[name] = parameter.check(values[name])
-        check_metrics(values)
+        computed_keys(values)  # raises for metrics that do not exist
         _load_needed_columns(values, plain, self._schema, self.dataset)
         return values
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from model.errors import ConfigError, NonFiniteLoss
-from model.metrics import Ranking, compute
+from model.metrics import Ranking, compute, computed_keys, longest_list
 from model.negatives import NegativeSampler
 from model.randomness import torch_generator
 from model.recommender import Recommender
@@ -46,9 +46,13 @@ def evaluate(
     samples: Samples = getattr(dataset, phase)
     if not len(samples):
         return None
-    longest = max(config["topk"])
+    keys = computed_keys(config)
+    longest = longest_list(keys)
     if longest > dataset.item_num:
-        raise ConfigError(f"topk = {config['topk']}: there are only {dataset.item_num - 1} items. Use a smaller k.")
+        raise ConfigError(
+            f"topk = {config['topk']} and valid_metric = {config['valid_metric']!r} ask for lists of {longest}: "
+            f"there are only {dataset.item_num - 1} items. Use a smaller k."
+        )
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     samples = samples.to(device)
     candidates = _Candidates(dataset, config, phase, epoch, device)
@@ -81,7 +85,7 @@ def evaluate(
         train_counts=torch.bincount(dataset.train.target, minlength=dataset.item_num),
         tail_ratio=config["tail_ratio"],
     )
-    results = compute(ranking, config["metrics"], config["topk"])
+    results = compute(ranking, keys)
     # numpy's rounding differs from Python's in the last place; RecBole compares rounded scores.
     return {key: float(np.round(value, config["metric_decimal_place"])) for key, value in results.items()}
 

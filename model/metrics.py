@@ -5,7 +5,7 @@ All work on a :class:`Ranking`: the first K recommended items of every evaluated
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,24 +181,32 @@ def metric_keys(metrics: Sequence[str], topk: Sequence[int]) -> list[str]:
     return keys
 
 
-def check_metrics(values: dict[str, Any]) -> None:
-    """Check metrics, topk and valid_metric of a configuration against each other.
+def computed_keys(values: Mapping[str, Any]) -> list[str]:
+    """What a configuration has computed: its metrics at every k, and valid_metric, which need not be among them.
 
     Raises:
-        ConfigError: a metric is unknown, or valid_metric is not among those that are computed.
+        ConfigError: a metric is unknown, or valid_metric is no metric at a k.
     """
     keys = metric_keys(values["metrics"], values["topk"])
-    wanted = values["valid_metric"]
-    if str(wanted).lower() not in keys:
-        raise ConfigError(
-            f"valid_metric = {wanted!r}: it is not computed. Computed: {', '.join(keys)}; see metrics and topk."
-        )
+    wanted = str(values["valid_metric"]).lower()
+    if wanted in keys:
+        return keys
+    name, _, k = wanted.partition("@")
+    known = name in METRICS and (not k if name in _WITHOUT_K else k.isdigit() and int(k) > 0)
+    if not known:
+        raise ConfigError(f"valid_metric = {values['valid_metric']!r}: write a metric and a length, e.g. NDCG@10.")
+    return [*keys, wanted]
 
 
-def compute(ranking: Ranking, metrics: Sequence[str], topk: Sequence[int]) -> dict[str, float]:
+def longest_list(keys: Iterable[str]) -> int:
+    """The largest k among the keys."""
+    return max((int(key.partition("@")[2] or 1) for key in keys), default=1)
+
+
+def compute(ranking: Ranking, keys: Iterable[str]) -> dict[str, float]:
     """The metrics by key, not rounded."""
     results = {}
-    for key in metric_keys(metrics, topk):
+    for key in keys:
         name, _, k = key.partition("@")
         results[key] = float(METRICS[name](ranking, int(k or 0)))
     return results
