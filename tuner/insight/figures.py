@@ -253,11 +253,8 @@ def _curves(figure: go.Figure, look: Theme, curves: Sequence[series.Curve], empt
 
 
 def _whole_numbers(values: Any) -> dict[str, Any]:
-    """Ticks at whole numbers, and room around a single one."""
-    low, high = int(min(values)), int(max(values))
-    if high - low >= 8:
-        return {}
-    return {"dtick": 1, "range": [low - 0.5, high + 0.5]}
+    """Ticks at whole numbers. No range: one that follows the data would undo the reader's zoom."""
+    return {"dtick": 1} if max(values) - min(values) < 8 else {}
 
 
 def _numeric(values: Sequence[Any]) -> bool:

@@ -22,6 +22,7 @@ from tuner.store import repository as rows
 # With fewer finished trials every ranking is noise.
 MINIMUM_TRIALS = 4
 
+# All but the first need scikit-learn, which is not among the dependencies.
 EVALUATORS: dict[str, Callable[[], BaseImportanceEvaluator]] = {
     "ped_anova": PedAnovaImportanceEvaluator,
     "fanova": lambda: FanovaImportanceEvaluator(seed=0),
@@ -62,9 +63,12 @@ def importances(database: Database, name: str | int, evaluator: str = "ped_anova
     finished = loaded.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if reason := _too_little(finished):
         return Importances(evaluator, len(finished), (), reason)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        shares = get_param_importances(loaded, evaluator=EVALUATORS[evaluator]())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shares = get_param_importances(loaded, evaluator=EVALUATORS[evaluator]())
+    except ImportError:
+        return Importances(evaluator, len(finished), (), f"{evaluator} needs the package scikit-learn")
     return Importances(evaluator, len(finished), tuple(shares.items()))
 
 

@@ -182,7 +182,7 @@ def _eta_seconds(session: Session, study: Study, counts: dict[TrialState, int]) 
             Slot.study_id == study.id, Slot.state.in_((TrialState.COMPLETED, TrialState.PRUNED))
         )
     )
-    durations = [(end - start).total_seconds() for start, end in ended.tuples() if start and end]
+    durations = [(end - start).total_seconds() for start, end in ended if start and end]
     if not durations:
         return None
     mean = sum(durations) / len(durations)

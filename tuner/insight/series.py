@@ -113,7 +113,7 @@ def valid_curves(database: Database, name: str | int) -> tuple[str, list[Curve]]
             .order_by(Epoch.slot_id, Epoch.epoch)
         )
         points: dict[int, list[tuple[int, float]]] = {}
-        for slot_id, epoch, score in session.execute(query).tuples():
+        for slot_id, epoch, score in session.execute(query):
             points.setdefault(slot_id, []).append((epoch, float(score or 0.0)))
     curves = [_curve(f"trial {number}", role, points.get(slot_id, [])) for slot_id, number, role in chosen]
     return study.metric, [curve for curve in curves if curve.epochs]
@@ -135,7 +135,7 @@ def shared_curves(database: Database, name: str | int) -> list[Curve]:
             .order_by(StageEpoch.stage_key, StageEpoch.epoch)
         )
         points: dict[str, list[tuple[int, float]]] = {}
-        for key, epoch, loss in session.execute(query).tuples():
+        for key, epoch, loss in session.execute(query):
             points.setdefault(key, []).append((epoch, float(loss or 0.0)))
     # The longest is drawn last, above the others, and in the accent color.
     ordered = sorted(points, key=lambda key: len(points[key]))

@@ -86,9 +86,7 @@ def load(path: str | Path, format: str | None = None) -> SearchSpace:
 def decode(content: bytes, filename: str) -> str:
     """The text of a params file's bytes; SpaceError when it is too long or not UTF-8."""
     if len(content) > MAX_BYTES:
-        raise SpaceError(
-            f"A params file has at most {MAX_BYTES:,} bytes.", "Is it the right file?", file=filename
-        )
+        raise SpaceError(f"A params file has at most {MAX_BYTES:,} bytes.", "Is it the right file?", file=filename)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

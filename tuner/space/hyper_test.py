@@ -101,9 +101,7 @@ class _Builder:
             raise self._error(_first_token(nodes[0]), f"The bounds of a {kind} stand without brackets.", fix)
         numbers_given = [self._bound(node, usage) for node in nodes]
         if len(numbers_given) != len(wanted):
-            raise self._error(
-                _first_token(nodes[0]), f"{kind} takes {len(wanted)} numbers, not {len(nodes)}.", usage
-            )
+            raise self._error(_first_token(nodes[0]), f"{kind} takes {len(wanted)} numbers, not {len(nodes)}.", usage)
         if kind == "quniform":
             low, high, q = numbers_given
             return SpaceParameter(str(name), "quniform", low=low, high=high, q=q, line=name.line)
@@ -140,9 +138,7 @@ class _Builder:
             members = nodes  # `choice 1,2` is a tuple in Python, hence in RecBole
         elif nodes[0].data == "text":
             text = self._text(_first_token(nodes[0]))
-            self._note(
-                name, f"a text as choice means its letters, as in RecBole; for one option write [{text!r}]"
-            )
+            self._note(name, f"a text as choice means its letters, as in RecBole; for one option write [{text!r}]")
             return tuple(dict.fromkeys(text))
         elif nodes[0].data == "sequence" or _is_tuple(nodes[0]):
             members = _values(nodes[0].children)
@@ -150,9 +146,7 @@ class _Builder:
             return self._set(nodes[0])
         else:
             value = self._value(nodes[0], 0)
-            raise self._error(
-                _first_token(nodes[0]), f"choice needs a list, not {value!r}.", f"Write [{value!r}]."
-            )
+            raise self._error(_first_token(nodes[0]), f"choice needs a list, not {value!r}.", f"Write [{value!r}].")
         if not members:
             raise self._error(
                 _first_token(nodes[0]), f"{name} has no options.", "Put at least one between the brackets."
@@ -171,26 +165,20 @@ class _Builder:
         opening = _first_token(node)
         members = _members(node)
         if not members or any(len(_values(member.children)) == 2 for member in members):
-            raise self._error(
-                opening, "choice needs a list, not a mapping.", "Put it into brackets: [{...}, {...}]."
-            )
+            raise self._error(opening, "choice needs a list, not a mapping.", "Put it into brackets: [{...}, {...}].")
         values = [self._value(_values(member.children)[0], 1) for member in members]
         if any(isinstance(value, list | dict) for value in values):
             raise self._error(opening, "A set can't hold lists or mappings.", "Use brackets: [...].")
         distinct = {repr(value): value for value in values}
         # Sets have no order; sorted is how small integers come out in RecBole.
-        return tuple(
-            sorted(distinct.values(), key=lambda value: (str(type(value)), value is not None, value))
-        )
+        return tuple(sorted(distinct.values(), key=lambda value: (str(type(value)), value is not None, value)))
 
     # Values
 
     def _value(self, node: Node, depth: int) -> Any:
         token = _first_token(node)
         if depth > _MAX_DEPTH:
-            raise self._error(
-                token, "The brackets are nested too deeply.", f"At most {_MAX_DEPTH} levels are read."
-            )
+            raise self._error(token, "The brackets are nested too deeply.", f"At most {_MAX_DEPTH} levels are read.")
         match node.data:
             case "atom":
                 return self._atom(token)
@@ -237,12 +225,8 @@ class _Builder:
             python = {"true": "True", "false": "False"}.get(token.lower(), "None")
             raise self._error(token, f"{token!s} is not a value.", f"Write {python}.")
         if re.fullmatch(r"\w[\w.-]*", token):
-            raise self._error(
-                token, f"{token!s} is neither a number nor a text.", f"Put texts into quotes: '{token}'."
-            )
-        raise self._error(
-            token, f"{token!s} is an expression, and expressions are not run.", "Write the values out."
-        )
+            raise self._error(token, f"{token!s} is neither a number nor a text.", f"Put texts into quotes: '{token}'.")
+        raise self._error(token, f"{token!s} is an expression, and expressions are not run.", "Write the values out.")
 
     def _text(self, token: Token) -> str:
         # RecBole drops every space of a value, inside quotes too.

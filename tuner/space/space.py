@@ -66,9 +66,7 @@ class SpaceParameter:
         elif self.type in PARAMETER_TYPES:
             self._check_bounds()
         else:
-            raise SpaceError(
-                f"{self.name} has the type {self.type!r}.", f"The types are {', '.join(PARAMETER_TYPES)}."
-            )
+            raise SpaceError(f"{self.name} has the type {self.type!r}.", f"The types are {', '.join(PARAMETER_TYPES)}.")
 
     @property
     def stage(self) -> str | None:
@@ -163,9 +161,7 @@ class SpaceParameter:
 
     @cached_property
     def _labels(self) -> tuple[Any, ...]:
-        scalars = all(
-            option is None or isinstance(option, bool | int | float | str) for option in self.values
-        )
+        scalars = all(option is None or isinstance(option, bool | int | float | str) for option in self.values)
         if scalars and _pairwise_unequal(self.values):
             return self.values
         mixed = tuple(_json(o) if isinstance(o, list | dict) else o for o in self.values)
@@ -329,9 +325,7 @@ def _entry(entry: Any, place: int, file: str | None) -> SpaceParameter:
         raise SpaceError(f"parameters[{place}] has no name.", 'Write {"name": "...", ...}.', file=file)
     name, kind = entry["name"], entry.get("type")
     if kind not in _KEYS:
-        raise SpaceError(
-            f"{name} has the type {kind!r}.", f"The types are {', '.join(PARAMETER_TYPES)}.", file=file
-        )
+        raise SpaceError(f"{name} has the type {kind!r}.", f"The types are {', '.join(PARAMETER_TYPES)}.", file=file)
     given = frozenset(entry) - {"name", "type"}
     if given != _KEYS[kind]:
         raise SpaceError(

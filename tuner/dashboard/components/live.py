@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import plotly.graph_objects as go
 import plotly.utils
-from dash import no_update
+from dash import Patch, no_update
 
 # While something happens, and when nothing does: an ended study may be resumed elsewhere.
 FAST_MS, SLOW_MS = 2000, 15000
@@ -34,6 +35,22 @@ class Parts:
         """The component, or no update when it is what it was."""
         text = plotly.utils.PlotlyJSONEncoder().encode(component)
         return self.unless_same(name, text, lambda: component)
+
+    def figure(self, name: str, key: Any, make: Callable[[], go.Figure]) -> Any:
+        """The figure, or only its data when the layout is what the browser has, or no update.
+
+        Since Dash 4.4 a zoom is written into the browser's figure, where it would be lost with a new layout.
+        """
+
+        def changed() -> Any:
+            figure = make().to_dict()
+            if self.component(f"{name} layout", figure["layout"]) is not no_update:
+                return figure
+            patch = Patch()
+            patch["data"] = figure["data"]
+            return patch
+
+        return self.unless_same(name, key, changed)
 
     def value(self, name: str, value: Any) -> Any:
         """A plain value, or no update when it is what it was."""

@@ -147,7 +147,7 @@ def _update(context: Context, scheme: str, name: str, marks: dict[str, str] | No
     pace = SLOW_MS if study.ended and not running.total else FAST_MS
 
     def drawn(part: str, make: figures.Figure, *depends: Any) -> Any:
-        return parts.unless_same(part, (scheme, *depends), lambda: make(database, name, scheme))
+        return parts.figure(part, (scheme, *depends), lambda: make(database, name, scheme))
 
     return (
         parts.component("head", _head(study)),

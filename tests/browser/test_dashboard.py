@@ -1,0 +1,91 @@
+"""The dashboard in a browser, over a study that real workers run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Service
+
+pytestmark = pytest.mark.browser
+
+# Small enough for seconds; the absurd learning rate makes every second trial fail.
+STUDY = {
+    "name": "two-kinds",
+    "params": "finetune.learning_rate choice [0.001, 1e30]\nhidden_dropout_prob choice [0.1, 0.2]\n",
+    "config": {
+        "pretrain_epochs": 2,
+        "epochs": 3,
+        "hidden_size": 16,
+        "inner_size": 16,
+        "n_layers": 1,
+        "MAX_ITEM_LIST_LENGTH": 8,
+        "valid_metric": "NDCG@10",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def service(start_service: Callable[[int], Service]) -> Service:
+    return start_service(1)
+
+
+def test_a_study_is_launched_watched_and_understood(service: Service, page: Any) -> None:
+    page.goto(service.url)
+    page.get_by_text("Launch a first study").wait_for()
+    assert page.get_by_text("tuner data get ml-100k").is_visible()
+
+    # The list, and then the study, change without a reload.
+    service.launch(**STUDY)
+    page.get_by_text("two-kinds").click()
+    page.get_by_role("heading", name="two-kinds").wait_for()
+    page.get_by_text("2 of 4 trials succeeded").wait_for(timeout=120_000)
+    assert service.state_of("two-kinds") == "completed"
+    assert page.locator(".tile", has_text="Best valid ndcg@10").locator(".tile-value").inner_text() > "0"
+    assert page.locator("#trials .state-completed").count() == 2
+    assert page.locator("#trials .state-failed").count() == 2
+    page.wait_for_function("document.querySelector('#study-history .js-plotly-plot').data.length >= 2")
+
+    # A failed trial says why.
+    page.locator("#trials .ag-row", has=page.locator(".state-failed")).first.locator(".trial-link").click()
+    page.locator(".error").get_by_text("NonFiniteLoss").first.wait_for()
+    page.get_by_text("Traceback", exact=True).click()
+    assert page.locator(".error pre").is_visible()
+
+
+def test_the_scheme_can_be_switched_and_reaches_the_figures(service: Service, page: Any) -> None:
+    _ensure_study(service)
+    page.goto(f"{service.url}/studies/two-kinds")
+    ink = "document.querySelector('#study-history .js-plotly-plot')?.layout?.template?.layout?.font?.color"
+    page.wait_for_function(f"({ink}) === '#1f2430'")
+    page.locator("#scheme-toggle").click()
+    page.wait_for_function(f"({ink}) === '#e4e7ec'")
+    assert page.locator("html").get_attribute("data-mantine-color-scheme") == "dark"
+
+
+def test_launch_explains_the_space_while_it_is_typed(service: Service, page: Any) -> None:
+    page.goto(f"{service.url}/launch")
+    page.locator("#launch-params").fill("n_layer choice [1, 2]")
+    page.get_by_text("Did you mean n_layers?").wait_for()
+    page.locator("#launch-params").fill("n_layers choice [1, 2]\nn_heads choice [1, 2]")
+    page.get_by_text("4 combinations").wait_for()
+
+
+def test_a_study_that_is_not_there(service: Service, page: Any) -> None:
+    page.goto(f"{service.url}/studies/nonesuch")
+    page.get_by_text("There is no study 'nonesuch'.").wait_for()
+    page.get_by_role("link", name="All studies").wait_for()
+
+
+def _ensure_study(service: Service) -> None:
+    """So that each test can run alone."""
+    if service.state_of("two-kinds") in ("completed", "running", "queued"):
+        return
+    service.launch(**STUDY)
+    end = time.monotonic() + 120
+    while service.state_of("two-kinds") != "completed" and time.monotonic() < end:
+        time.sleep(0.5)

@@ -1,0 +1,78 @@
+"""Figures: from the trials in the database, bounded, and never an exception for want of data."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tuner import insight
+from tuner.insight import figures, series
+from tuner.insight.importance import EVALUATORS
+from tuner.store import Database
+
+if TYPE_CHECKING:
+    from tests.tuner.insight.conftest import Filled
+
+
+def test_history_has_values_best_and_baseline(filled: Filled) -> None:
+    traces = {trace.name: trace for trace in figures.optimization_history(filled.database, "study").data}
+    assert dict(zip(traces["trial"].x, traces["trial"].y, strict=True)) == filled.values
+    assert list(traces["best so far"].y)[:6] == [0.03, 0.05, 0.05, 0.05, 0.05, 0.05]
+    assert list(traces["pruned"].x) == [6]
+    assert set(traces["popularity 0.0200"].y) == {0.02}
+
+
+def test_thinning_keeps_every_improvement() -> None:
+    best = np.maximum.accumulate(np.random.default_rng(1).normal(size=20_000))
+    keep = series._thinned(best)
+    assert len(keep) <= series.MOST_POINTS
+    assert set(np.flatnonzero(np.diff(best) != 0) + 1) <= set(keep)
+
+
+@pytest.mark.parametrize("name", sorted(figures.FIGURES))
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_figure_of_a_study(filled: Filled, name: str, theme: str) -> None:
+    figure = figures.FIGURES[name](filled.database, "study", theme)
+    assert figure.data
+    assert len(figure.to_json()) < 300_000
+
+
+@pytest.mark.parametrize("name", sorted(figures.FIGURES))
+def test_an_empty_study_gives_a_note(empty: Database, name: str) -> None:
+    figure = figures.FIGURES[name](empty, "empty", "light")
+    assert not figure.data
+    assert figure.layout.annotations[0].text
+
+
+def test_learning_curves_put_the_best_trial_last(filled: Filled) -> None:
+    traces = figures.learning_curves(filled.database, "study").data
+    assert traces[-1].name == "trial 1 (best)"
+    assert "trial 8" in [trace.name for trace in traces]  # the running one
+
+
+def test_curves_of_a_trial(filled: Filled) -> None:
+    trial = insight.get_trial(filled.database, "study", 0)
+    assert list(figures.trial_loss(trial, "pretrain").data[0].y) == [100.0, 50.0]
+    assert list(figures.trial_scores(trial, prefix="ndcg").data[0].y) == [0.01, 0.02, 0.03]
+
+
+@pytest.mark.parametrize("evaluator", sorted(EVALUATORS))
+def test_importances_add_up(filled: Filled, evaluator: str) -> None:
+    found = insight.importances(filled.database, "study", evaluator)
+    assert found.trials == 6
+    if evaluator != "ped_anova" and importlib.util.find_spec("sklearn") is None:
+        assert found.reason == f"{evaluator} needs the package scikit-learn"
+        return
+    assert found.reason is None
+    assert sum(share for _, share in found.values) == pytest.approx(1)
+
+
+def test_importances_say_why_not_yet(empty: Database) -> None:
+    found = insight.importances(empty, "empty")
+    assert found.values == ()
+    assert found.reason == "0 of at least 4 finished trials"
+    with pytest.raises(ValueError, match="evaluator"):
+        insight.importances(empty, "empty", "tarot")
