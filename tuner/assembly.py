@@ -114,7 +114,7 @@ def assemble(
 
 def same_study(one: StudySpecification, other: StudySpecification) -> list[str]:
     """Names of the fields in which the two differ, the budget aside; empty for one study."""
-    left, right = (each.model_dump(mode="json", exclude=set(BUDGET_FIELDS)) for each in (one, other))
+    left, right = _comparable(one), _comparable(other)
     return [field for field in left if left[field] != right[field]]
 
 
@@ -130,6 +130,15 @@ def describe(error: ValidationError) -> str:
 def safe_name(text: str) -> str:
     """``text`` with everything replaced that a study's name may not have."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "study"
+
+
+def _comparable(specification: StudySpecification) -> dict[str, Any]:
+    fields = specification.model_dump(mode="json", exclude=set(BUDGET_FIELDS))
+    # The engine makes paths absolute when it creates a study; a data set is known by its name.
+    fields["config"].pop("data_path", None)
+    if path := fields["config"].get("pre_model_path"):
+        fields["config"]["pre_model_path"] = str(Path(path).absolute())
+    return fields
 
 
 def _derived_name(fields: Mapping[str, Any]) -> str:

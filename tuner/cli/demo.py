@@ -12,10 +12,10 @@ import typer
 from rich.markup import escape
 
 from tuner.assembly import same_study
-from tuner.cli.data import fetch
 from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.follow import follow
 from tuner.cli.outcome import beats_popularity, print_outcome
+from tuner.cli.requests import require_dataset
 from tuner.cli.serve import Port, Workers
 from tuner.cli.server import address, bind, serving
 from tuner.client import ApiError, Client
@@ -49,7 +49,7 @@ def demo(
     with open_database(settings):
         pass
     with bind(settings) as listener:
-        fetch(specification.dataset)
+        require_dataset(specification, fetch_it=True)
         url = address(settings, listener)
         signal.signal(signal.SIGTERM, _interrupt)
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -29,9 +28,12 @@ def follow(snapshots: Iterable[Snapshot], console: Console = out) -> Snapshot:
 
 
 def duration(seconds: float) -> str:
-    """``1:02:03``, without leading zero hours."""
-    text = str(timedelta(seconds=round(seconds)))
-    return text.removeprefix("0:")
+    """``51 s``, ``2:28 min``, ``1:02:03 h``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02} h"
+    return f"{minutes}:{rest:02} min" if minutes else f"{rest} s"
 
 
 def values(params: dict[str, Any] | None) -> str:
@@ -122,7 +124,7 @@ def _trial_cells(trial: TrialSummary) -> tuple[str, str, str, str]:
     # The epoch that runs is shown with its part: 3.4/10 is forty per cent into the fourth.
     place = max(progress.epoch - 1, 0) + min(max(progress.fraction, 0.0), 1.0)
     stage = f"{progress.stage} epoch {place:.1f}/{progress.epochs}"
-    loss = "" if progress.loss is None else f"loss {progress.loss:.4g}"
+    loss = "" if progress.loss is None else f"loss {_loss(progress.loss)}"
     score = "" if progress.valid_score is None else f"valid {progress.valid_score:.4f}"
     return head, stage, loss, score
 
@@ -136,6 +138,11 @@ def _ended_line(study: StudySummary, trial: TrialSummary) -> str:
     else:
         outcome = f"{trial.state}{took}"
     return escape(f"trial {trial.number} {outcome} ({values(trial.params)})")
+
+
+def _loss(value: float) -> str:
+    # Pretraining's losses are sums over the batch, finetuning's are means.
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
 
 
 def _short(value: Any) -> str:

@@ -61,7 +61,7 @@ def health(database: Database) -> Health:
         with database.session() as session:
             alive = (Worker.lease_expires > database.now(session)) & Worker.ended_at.is_(None)
             workers = session.scalar(select(func.count()).select_from(Worker).where(alive)) or 0
-            studies = session.execute(select(Study.state, func.count()).group_by(Study.state)).tuples()
+            studies = session.execute(select(Study.state, func.count()).group_by(Study.state)).all()
             return Health(name, True, None, workers, {str(state): count for state, count in studies})
     except SQLAlchemyError as error:
         return Health(name, False, str(getattr(error, "orig", None) or error), 0, {})

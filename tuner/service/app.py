@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from tuner.dashboard import mount
 from tuner.engine.supervisor import Supervisor
@@ -43,10 +45,22 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (studies, trials, models, datasets, system):
         api.include_router(module.router)
     app.include_router(api)
+    _answer_the_rest(app)
     app.add_middleware(BodyLimit, most=MOST_BODY_BYTES)
     problems.install(app)
     mount(app, settings)
     return app
+
+
+def _answer_the_rest(app: FastAPI) -> None:
+    """Say 405 or 404 for what the API does not have; the dashboard at / would answer 404 to all of it."""
+
+    async def nothing(request: Request) -> None:
+        matches = (route.matches(request.scope)[0] for route in app.routes)
+        raise HTTPException(405 if Match.PARTIAL in matches else 404)
+
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    app.add_api_route("/api/{rest:path}", nothing, methods=methods, include_in_schema=False)
 
 
 @asynccontextmanager
