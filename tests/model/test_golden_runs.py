@@ -121,6 +121,8 @@ def test_pretraining_has_recboles_losses_and_weights(runs: Any, pretrained: tupl
     assert losses == pytest.approx(runs["pretrain"]["batch_losses"], rel=2e-5)
     state = torch.load(path, weights_only=True)["state_dict"]
     for name, value in runs["pretrain"]["final_sums"].items():
+        if name.endswith("key.bias"):
+            continue  # see assert_sums
         assert float(state[name].double().sum()) == pytest.approx(value, abs=2e-4), name
 
 
@@ -162,6 +164,8 @@ def assert_sums(run: StageRun, sums: dict[str, float], folder: Path) -> None:
     """RecBole's sums are those of the best checkpoint, which it loads to test."""
     run.save(folder / "best.pth", best=True)
     for name, value in torch.load(folder / "best.pth", weights_only=True)["state_dict"].items():
+        if name.endswith("key.bias"):
+            continue  # its gradient is zero but for rounding (softmax ignores shifts), which Adam magnifies
         assert float(value.double().sum()) == pytest.approx(sums[name], abs=1e-3), name
 
 

@@ -104,6 +104,8 @@ def pretraining(peer: Peer) -> dict[str, Any]:
 def assert_close(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
     assert list(ours) == list(theirs)
     for name, value in theirs.items():
+        if name.endswith("key.bias"):
+            continue  # its gradient is zero but for rounding (softmax ignores shifts), which Adam magnifies
         torch.testing.assert_close(ours[name], value, msg=lambda text, name=name: f"{name}: {text}", **CLOSE)
 
 
