@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.surge.graph import Positions
+from model.surge.graph import Positions, take
 
 
 def leaky_relu(values: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class Keys:
 
     def at(self, index: Tensor) -> Keys:
         """The keys at ``index``."""
-        return Keys(self.mapped[index], self.offset[index])
+        return Keys(take(self.mapped, index), take(self.offset, index))
 
 
 class AttentionNetwork(nn.Module):
@@ -201,13 +201,13 @@ class AttentionNetwork(nn.Module):
             return self._shared(queries[0], keys).T
         part = self._query_part(queries)
         if len(queries) > 1:
-            queries, part = queries[positions.sequence], part[positions.sequence]
+            queries, part = take(queries, positions.sequence), take(part, positions.sequence)
         return self._pairs(queries, part, keys)
 
     def for_chosen(self, queries: Tensor, keys: Keys, row: Tensor, item: Tensor) -> Tensor:
         """Logits [Q] of listed pairs: query ``row[q]`` of [R, d] with packed item ``item[q]``."""
         part = self._query_part(queries)
-        return self._pairs(queries[row], part[row], keys.at(item))
+        return self._pairs(take(queries, row), take(part, row), keys.at(item))
 
     def _pairs(self, queries: Tensor, part: Tensor, keys: Keys) -> Tensor:
         """The product form: the intermediate is [P, C, d]."""

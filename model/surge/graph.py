@@ -36,14 +36,14 @@ class Positions:
         return places < self.lengths[:, None]
 
     @cached_property
-    def _packed(self) -> tuple[Tensor, Tensor]:
-        sequence, place = self.mask.nonzero(as_tuple=True)
-        return sequence, place
+    def _flat(self) -> Tensor:
+        """int64 [P]: index of each item among the B * L places."""
+        return self.mask.flatten().nonzero()[:, 0]
 
-    @property
+    @cached_property
     def sequence(self) -> Tensor:
         """int64 [P]: the sequence of each of the P items, in order."""
-        return self._packed[0]
+        return self._flat // self.width
 
     @cached_property
     def start(self) -> Tensor:
@@ -52,12 +52,21 @@ class Positions:
 
     def pack(self, values: Tensor) -> Tensor:
         """[B, L, ...] -> [P, ...]: the items only."""
-        return values[self._packed]
+        return take(values.flatten(0, 1), self._flat)
 
     def unpack(self, values: Tensor, fill: float) -> Tensor:
         """[P, ...] -> [B, L, ...] with ``fill`` in the padding."""
-        padded = values.new_full((len(self.lengths), self.width, *values.shape[1:]), fill)
-        return padded.index_put(self._packed, values)
+        shape = (len(self.lengths), self.width)
+        padded = values.new_full((shape[0] * shape[1], *values.shape[1:]), fill)
+        return padded.index_copy(0, self._flat, values).unflatten(0, shape)
+
+
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """``values[index]`` for an int64 ``index`` of any shape, with a gradient that is the same in every run."""
+    if values.is_cuda:
+        return values[index]
+    # Several times as fast; on a GPU its gradient would be summed in no fixed order.
+    return values.index_select(0, index.flatten()).unflatten(0, index.shape)
 
 
 @dataclass(frozen=True)

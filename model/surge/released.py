@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from model.surge.attention import Keys, leaky_relu, softmax_over_items
 from model.surge.augru import AttentionGRU
-from model.surge.graph import Graph, Positions
+from model.surge.graph import Graph, Positions, take
 from model.surge.pooling import Kept, keep_strongest
 from model.surge.shape import Heads, Readout, Shape
 
@@ -128,5 +128,5 @@ def _steps(inputs: Tensor, rows: Tensor) -> Iterable[Tensor]:
     """The inputs [P, 3h] of each step of the rows [R, m]."""
     if torch.is_grad_enabled():
         # One gather for all steps, because its backward adds into all of P once.
-        return inputs[rows].unbind(1)
-    return (inputs.index_select(0, step) for step in rows.unbind(1))
+        return take(inputs, rows).unbind(1)
+    return (take(inputs, step) for step in rows.unbind(1))
