@@ -58,7 +58,7 @@ class Positions:
         """[P, ...] -> [B, L, ...] with ``fill`` in the padding."""
         shape = (len(self.lengths), self.width)
         padded = values.new_full((shape[0] * shape[1], *values.shape[1:]), fill)
-        return padded.index_copy(0, self._flat, values).unflatten(0, shape)
+        return padded.index_copy(0, self._flat, values).view(*shape, *values.shape[1:])
 
 
 def take(values: Tensor, index: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def take(values: Tensor, index: Tensor) -> Tensor:
     if values.is_cuda:
         return values[index]
     # Several times as fast; on a GPU its gradient would be summed in no fixed order.
-    return values.index_select(0, index.flatten()).unflatten(0, index.shape)
+    return values.index_select(0, index.flatten()).view(*index.shape, *values.shape[1:])
 
 
 @dataclass(frozen=True)
