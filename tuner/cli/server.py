@@ -12,7 +12,6 @@ from contextlib import contextmanager
 import uvicorn
 
 from tuner.errors import SettingsError, TunerError
-from tuner.service.app import create_app
 from tuner.settings import Settings
 
 _START_SECONDS = 60.0
@@ -44,6 +43,9 @@ def address(settings: Settings, listener: socket.socket) -> str:
 
 def make_server(settings: Settings) -> uvicorn.Server:
     """The service, not yet running."""
+    # Here, because it brings the whole dashboard, for which no other command should have to wait.
+    from tuner.service.app import create_app
+
     level = settings.log_level.lower()
     configuration = uvicorn.Config(
         create_app(settings), log_level=level, access_log=level == "debug", timeout_graceful_shutdown=5
