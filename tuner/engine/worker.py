@@ -239,9 +239,12 @@ class _Loop:
         patiently(lambda: settle(self.database, claim.study_id))
 
     def _after(self, runner: TrialRunner) -> None:
-        """What is worth doing between two trials."""
-        remove_finished(self.database, self.settings.artifacts, runner.study)
-        self.cache.evict()
+        """Housekeeping between two trials; a worker that can't do it can still run trials."""
+        try:
+            remove_finished(self.database, self.settings.artifacts, runner.study)
+            self.cache.evict()
+        except Exception:  # noqa: BLE001 - logged
+            _log.exception("Old checkpoints could not be removed.")
 
     def _pause(self, session: Session, study_id: int, failure: Failure) -> None:
         study = rows.find_study(session, study_id, lock=True)

@@ -93,7 +93,7 @@ def add_epoch(session: Session, key: str, epoch: int, loss: float | None, second
 
 def total_size(session: Session) -> int:
     """Bytes of all checkpoints of shared stages."""
-    return session.scalar(select(func.coalesce(func.sum(Checkpoint.size), 0))) or 0
+    return int(session.scalar(select(func.sum(Checkpoint.size))) or 0)
 
 
 def evictable(session: Session, now: float) -> Sequence[Checkpoint]:
