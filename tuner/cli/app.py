@@ -20,6 +20,7 @@ from tuner.cli.demo import demo
 from tuner.cli.doctor import examine
 from tuner.cli.environment import err
 from tuner.cli.launch import launch_study
+from tuner.cli.models import show_models
 from tuner.cli.requests import TOLERANT, USAGE
 from tuner.cli.run import run_study
 from tuner.cli.serve import serve
@@ -39,6 +40,7 @@ app.command("launch", context_settings=TOLERANT, options_metavar=USAGE)(launch_s
 app.command("serve")(serve)
 app.command("worker")(work)
 app.command("space")(show_space)
+app.command("models")(show_models)
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")

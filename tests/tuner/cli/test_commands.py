@@ -68,6 +68,14 @@ def test_a_missing_params_file_is_named(tuner: Tuner) -> None:
     assert "nowhere.test" in outcome.err
 
 
+def test_models_lists_models_and_the_parameters_of_one(tuner: Tuner) -> None:
+    assert "S3Rec" in tuner("models").out
+    parameters = tuner("models", "S3Rec").out
+    assert "pretrain_epochs" in parameters
+    assert "gelu, relu, swish, tanh, sigmoid" in parameters
+    assert tuner("models", "S4Rec").code == 2
+
+
 def test_data_lists_what_is_at_hand_and_what_can_be_fetched(tuner: Tuner, data_root: Path) -> None:
     outcome = tuner("data", "ls")
     assert str(data_root / "toy") in outcome.out.replace("\n", "")
