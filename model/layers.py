@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,  # the exact form with erf, as RecBole's
-    "relu": F.relu,
-    "swish": F.silu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
+_Activation = tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]
+
+# Activation and its gradient, given the gradient of the output and the input.
+ACTIVATIONS: dict[str, _Activation] = {
+    "gelu": (F.gelu, torch.ops.aten.gelu_backward),  # the exact form with erf, as RecBole's
+    "relu": (F.relu, lambda grad, x: torch.ops.aten.threshold_backward(grad, x, 0)),
+    "swish": (F.silu, torch.ops.aten.silu_backward),
+    "tanh": (torch.tanh, lambda grad, x: torch.ops.aten.tanh_backward(grad, torch.tanh(x))),
+    "sigmoid": (torch.sigmoid, lambda grad, x: torch.ops.aten.sigmoid_backward(grad, torch.sigmoid(x))),
 }
+
+# Rows of a feed-forward layer computed at once on a CPU: its inner values then stay in the second-level cache.
+_FEED_FORWARD_ROWS = 512
 
 
 class Noise:
@@ -116,6 +122,50 @@ def _slices(query: Tensor, key_value: Tensor, head: int, size: int) -> tuple[Ten
     return query[..., columns], keys[..., columns], values[..., columns]
 
 
+class _FeedForward(torch.autograd.Function):
+    """Linear, activation, linear, a few rows at a time.
+
+    The inner layer is the widest thing in the network. Kept for the backward pass it would be written to memory and
+    read back several times; computed again there, block by block, it never leaves the cache.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight_1: Tensor, bias_1: Tensor, weight_2: Tensor, bias_2: Tensor, activation: str
+    ) -> Tensor:
+        """x [N, H], weight_1 [I, H], weight_2 [H, I] -> [N, H]."""
+        function = ACTIVATIONS[activation][0]
+        out = torch.empty_like(x)
+        for rows in _blocks(x):
+            inner = torch.addmm(bias_1, x[rows], weight_1.T)
+            torch.addmm(bias_2, function(inner), weight_2.T, out=out[rows])
+        ctx.activation = activation
+        ctx.save_for_backward(x, weight_1, bias_1, weight_2)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of x, the weights and the biases."""
+        x, weight_1, bias_1, weight_2 = ctx.saved_tensors
+        grad = grads[0].contiguous()
+        function, gradient = ACTIVATIONS[ctx.activation]
+        d_x, d_bias_1 = torch.empty_like(x), torch.zeros_like(bias_1)
+        d_weight_1, d_weight_2 = torch.zeros_like(weight_1), torch.zeros_like(weight_2)
+        for rows in _blocks(x):
+            inner = torch.addmm(bias_1, x[rows], weight_1.T)
+            d_weight_2.addmm_(grad[rows].T, function(inner))
+            d_inner = gradient(grad[rows] @ weight_2, inner)
+            d_weight_1.addmm_(d_inner.T, x[rows])
+            d_bias_1 += d_inner.sum(0)
+            torch.mm(d_inner, weight_1, out=d_x[rows])
+        return d_x, d_weight_1, d_bias_1, d_weight_2, grad.sum(0), None
+
+
+def _blocks(x: Tensor) -> Iterator[slice]:
+    step = _FEED_FORWARD_ROWS if x.device.type == "cpu" else len(x)
+    return (slice(start, start + step) for start in range(0, len(x), step))
+
+
 class MultiHeadAttention(nn.Module):
     """Attention with output projection, residual and layer norm (after the sum)."""
 
@@ -148,15 +198,18 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int, inner: int, activation: str, hidden_dropout: float, eps: float) -> None:
         super().__init__()
-        self.activation, self.hidden_dropout = ACTIVATIONS[activation], hidden_dropout
+        self.activation, self.hidden_dropout = activation, hidden_dropout
         self.dense_1 = nn.Linear(width, inner)
         self.dense_2 = nn.Linear(inner, width)
         self.LayerNorm = nn.LayerNorm(width, eps=eps)
 
     def forward(self, x: Tensor, noise: Noise | None) -> Tensor:
         """[..., H] -> [..., H]."""
-        inner = self.dense_2(self.activation(self.dense_1(x)))
-        out: Tensor = self.LayerNorm(dropout(inner, self.hidden_dropout, noise) + x)
+        first, second = self.dense_1, self.dense_2
+        inner: Tensor = _FeedForward.apply(  # type: ignore[no-untyped-call]
+            x.reshape(-1, x.shape[-1]), first.weight, first.bias, second.weight, second.bias, self.activation
+        )
+        out: Tensor = self.LayerNorm(dropout(inner.view_as(x), self.hidden_dropout, noise) + x)
         return out
 
 

@@ -7,7 +7,16 @@ import math
 import pytest
 import torch
 
-from model.layers import FeedForward, MultiHeadAttention, Noise, TransformerEncoder, TransformerLayer, _Attention
+from model.layers import (
+    ACTIVATIONS,
+    FeedForward,
+    MultiHeadAttention,
+    Noise,
+    TransformerEncoder,
+    TransformerLayer,
+    _Attention,
+    _FeedForward,
+)
 from model.randomness import torch_generator
 
 
@@ -34,6 +43,20 @@ def test_attention_on_slices_equals_the_textbook_and_so_does_its_gradient(querie
     assert torch.allclose(ours, textbook(query, key_value, 2, bias))
     factors = Noise(generator).factors((2, 3, queries, 5), 0.5, torch.float64)
     assert torch.autograd.gradcheck(lambda q, kv: _Attention.apply(q, kv, 2, bias, factors), (query, key_value))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_feed_forward_in_blocks_equals_the_textbook_and_so_does_its_gradient(
+    activation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.layers._FEED_FORWARD_ROWS", 3)
+    generator = torch_generator(1, "feed-forward")
+    shapes = [(7, 4), (6, 4), (6,), (4, 6), (4,)]
+    tensors = [torch.randn(s, generator=generator, dtype=torch.float64, requires_grad=True) for s in shapes]
+    x, weight_1, bias_1, weight_2, bias_2 = tensors
+    textbook = ACTIVATIONS[activation][0](x @ weight_1.T + bias_1) @ weight_2.T + bias_2
+    assert torch.allclose(_FeedForward.apply(*tensors, activation), textbook)  # type: ignore[no-untyped-call]
+    assert torch.autograd.gradcheck(lambda *t: _FeedForward.apply(*t, activation), tensors)
 
 
 def encoder(layers: int) -> TransformerEncoder:
