@@ -21,8 +21,12 @@ IMAGES = Path(__file__).parent / "images"
 MOST_BYTES = 300_000
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-# Plots are drawn after the page's first answer, and their lines move into place.
-_SETTLE_MS = 4000
+# Plots are drawn after the page's first answer; only filled figures have a uirevision.
+_DRAWN = """() => [...document.querySelectorAll(".dash-graph")].every(graph => {
+    const plot = graph.querySelector(".js-plotly-plot");
+    return plot && plot.layout && plot.layout.uirevision;
+})"""
+_SETTLE_MS = 1500
 
 
 def main() -> int:
@@ -64,6 +68,7 @@ def _take(chromium: Any, address: str, target: Path, height: int, scheme: str) -
     page = chromium.new_page(viewport={"width": 1280, "height": height}, color_scheme=scheme)
     page.goto(address)
     page.wait_for_selector("h1")
+    page.wait_for_function(_DRAWN, timeout=60_000)
     page.wait_for_timeout(_SETTLE_MS)
     page.screenshot(path=str(target))
     page.close()

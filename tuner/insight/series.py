@@ -151,7 +151,9 @@ def sample(database: Database, name: str | int) -> Sample:
         study = rows.find_study(session, name)
         value = optuna.trial_values.c.value
         order = value.desc() if study.direction == "maximize" else value.asc()
-        found = session.execute(_finished(study, (TrialState.COMPLETED,)).order_by(order).limit(MOST_POINTS)).all()
+        found = session.execute(
+            _finished(study, (TrialState.COMPLETED,)).order_by(order, Slot.optuna_number).limit(MOST_POINTS)
+        ).all()
         params = optuna.params_of(session, [row.trial_id for row in found])
     names = [entry["name"] for entry in study.specification["space"]["parameters"]]
     return Sample(
@@ -178,7 +180,9 @@ def _chosen_slots(session: Session, study: Study) -> list[tuple[int, int, str]]:
     value = optuna.trial_values.c.value
     order = value.desc() if study.direction == "maximize" else value.asc()
     finished = session.execute(
-        _finished(study, (TrialState.COMPLETED, TrialState.PRUNED)).order_by(order).limit(MOST_CURVES)
+        _finished(study, (TrialState.COMPLETED, TrialState.PRUNED))
+        .order_by(order, Slot.optuna_number)
+        .limit(MOST_CURVES)
     ).all()
     running = session.execute(
         select(Slot.id, Slot.optuna_number)
