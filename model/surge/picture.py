@@ -127,13 +127,14 @@ def draw(graph: UserGraph, names: Sequence[str], title: str) -> go.Figure:
     )
     figure.add_trace(_matrix(graph, names), row=1, col=2)
     blank = {"visible": False}
+    bare = {"showticklabels": False, "showgrid": False, "zeroline": False}
     figure.update_layout(
         title=title,
         template="plotly_white",
         xaxis=blank,
         yaxis={**blank, "scaleanchor": "x"},
-        xaxis2={"showticklabels": False, "constrain": "domain"},
-        yaxis2={"showticklabels": False, "autorange": "reversed", "scaleanchor": "x2", "constrain": "domain"},
+        xaxis2={**bare, "constrain": "domain"},
+        yaxis2={**bare, "constrain": "domain", "autorange": "reversed", "scaleanchor": "x2"},
     )
     return figure
 
