@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from model.errors import NonFiniteLoss
+from tuner.engine.patience import sqlite_error
 
 # Long enough for any traceback that a person reads to its end.
 _TRACEBACK_LIMIT = 20_000
@@ -70,5 +71,7 @@ def _kind(error: BaseException) -> FailureKind:
     if isinstance(error, NonFiniteLoss):
         return FailureKind.NAN
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FailureKind.DISK
+    if sqlite_error(error) == "SQLITE_FULL":
         return FailureKind.DISK
     return FailureKind.RAISED

@@ -27,7 +27,7 @@ def patiently(step: Callable[[], Result]) -> Result:
     ``step`` must do the same when it is run twice, since a commit may have happened without an answer.
     """
     for attempt in Retrying(
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(may_pass),
         wait=wait_random_exponential(multiplier=0.2, max=10.0),
         stop=stop_after_delay(PATIENCE_SECONDS),
         before_sleep=_report,
@@ -38,16 +38,19 @@ def patiently(step: Callable[[], Result]) -> Result:
     raise AssertionError("tenacity ends with a result or an exception")
 
 
-def _may_pass(error: BaseException) -> bool:
+def may_pass(error: BaseException) -> bool:
+    """Whether the error is one of a database that may be back soon."""
     if not isinstance(error, UNAVAILABLE):
         return False
+    # A full disk or a missing table does not pass by waiting.
+    return sqlite_error(error) not in ("SQLITE_FULL", "SQLITE_ERROR", "SQLITE_READONLY")
+
+
+def sqlite_error(error: BaseException) -> str | None:
+    """SQLite's name of the error (``SQLITE_FULL``), None when it is not one of SQLite."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     original = cause.orig if isinstance(cause, DBAPIError) else None
-    # A full disk or a missing table does not pass by waiting.
-    return not (
-        isinstance(original, sqlite3.OperationalError)
-        and getattr(original, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_ERROR", "SQLITE_READONLY")
-    )
+    return original.sqlite_errorname if isinstance(original, sqlite3.Error) else None
 
 
 def _report(state: RetryCallState) -> None:

@@ -28,7 +28,7 @@ from tuner.engine.ending import settle
 from tuner.engine.failures import RETRIES, RETRY_DELAY_SECONDS, Failure, FailureKind, describe
 from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
 from tuner.engine.optuna_trials import OptunaTrials, fail_optuna_trial
-from tuner.engine.patience import patiently
+from tuner.engine.patience import UNAVAILABLE, may_pass, patiently
 from tuner.engine.plan import make_plan
 from tuner.engine.stage_cache import StageBusy, StageCache
 from tuner.engine.sweep import sweep
@@ -158,6 +158,8 @@ class _Loop:
             self._release(claim)
         except Interrupted as interruption:
             self._interrupted(claim, interruption)
+        except UNAVAILABLE as error:
+            self._cut_off(claim, error)
         except Exception as error:  # noqa: BLE001 - whatever a trial raises is stored and shown
             self._failed(claim, describe(error))
         else:
@@ -190,6 +192,14 @@ class _Loop:
             self._release(claim)
         elif interruption.why is Interruption.CANCELLED:
             self._end(claim, TrialState.CANCELLED, "The study was cancelled.", None)
+
+    def _cut_off(self, claim: Claim, error: Exception) -> None:
+        """The database went away while the trial ran: go on from its last checkpoint when it is back."""
+        if may_pass(error):
+            _log.warning("A trial was cut off from the database; it will be continued.")
+            self._release(claim)
+        else:
+            self._failed(claim, describe(error))
 
     def _release(self, claim: Claim) -> None:
         self._transact(lambda session: claim_rows.release(session, claim))

@@ -179,6 +179,23 @@ def test_failures_in_a_row_pause_a_study(database: Database, settings: Settings,
     assert len(trials(database)) == 2
 
 
+def test_a_trial_without_memory_is_tried_once_more(database: Database, settings: Settings, create: Create) -> None:
+    create(space={"trouble": ["memory"]})
+    work(settings)
+    (slot,) = slots(database)
+    assert (slot.state, slot.failures, slot.attempt) == (TrialState.FAILED, 1, 2)
+    assert [trial.state for trial in trials(database)] == [OptunaState.FAIL]
+
+
+def test_a_full_disk_pauses_the_study(database: Database, settings: Settings, create: Create) -> None:
+    study_id = create(space={"trouble": ["disk", "none"]})
+    work(settings)
+    record = study.find(database, study_id)
+    assert record.state is StudyState.PAUSED
+    assert record.reason == "no space left: [Errno 28] No space left on device"
+    assert {slot.state for slot in slots(database)} == {TrialState.FAILED, TrialState.WAITING}
+
+
 def test_no_finished_trial_is_repeated(database: Database, settings: Settings, create: Create) -> None:
     study_id = create(space={"width": [4, 8, 12]}, max_trials=2, sampler=SamplerSpecification(name="exhaustive"))
     work(settings)

@@ -5,6 +5,7 @@ It is found through its entry point, like any model that is not part of the pack
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -53,6 +54,10 @@ class NextItem(Objective):
         self.noise = torch_generator(self.config["seed"], self.stage, epoch, "noise")
         if self.config["trouble"] == "raise" and self.stage == "finetune":
             raise RuntimeError("asked to raise")
+        if self.config["trouble"] == "memory" and self.stage == "finetune":
+            raise MemoryError("asked to run out of memory")
+        if self.config["trouble"] == "disk" and self.stage == "finetune":
+            raise OSError(errno.ENOSPC, "No space left on device")
         if self.config["trouble"] == "die" and self.stage == "finetune":
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(self.config["pause"])
@@ -98,7 +103,7 @@ DEFINITION = ModelDefinition(
             "str",
             "none",
             "What goes wrong in finetuning.",
-            choices=("none", "raise", "nan", "die"),
+            choices=("none", "raise", "nan", "memory", "disk", "die"),
             stages=frozenset({"finetune"}),
         ),
     ),
