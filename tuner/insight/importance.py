@@ -22,11 +22,20 @@ from tuner.store import repository as rows
 # With fewer finished trials every ranking is noise.
 MINIMUM_TRIALS = 4
 
-# All but the first need scikit-learn, which is not among the dependencies.
-EVALUATORS: dict[str, Callable[[], BaseImportanceEvaluator]] = {
-    "ped_anova": PedAnovaImportanceEvaluator,
-    "fanova": lambda: FanovaImportanceEvaluator(seed=0),
-    "mean_decrease_impurity": lambda: MeanDecreaseImpurityImportanceEvaluator(seed=0),
+# PED-ANOVA compares the best share of the trials with the rest. Optuna's default, a tenth, is a single trial of a
+# small study, and one trial says the same of every parameter; so the share holds at least this many.
+GOOD_TRIALS = 5
+
+
+def _ped_anova(trials: int) -> BaseImportanceEvaluator:
+    return PedAnovaImportanceEvaluator(target_quantile=max(0.1, min(0.5, GOOD_TRIALS / trials)))
+
+
+# By name, given the number of finished trials. All but the first need scikit-learn, which is not a dependency.
+EVALUATORS: dict[str, Callable[[int], BaseImportanceEvaluator]] = {
+    "ped_anova": _ped_anova,
+    "fanova": lambda _: FanovaImportanceEvaluator(seed=0),
+    "mean_decrease_impurity": lambda _: MeanDecreaseImpurityImportanceEvaluator(seed=0),
 }
 
 
@@ -66,7 +75,7 @@ def importances(database: Database, name: str | int, evaluator: str = "ped_anova
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            shares = get_param_importances(loaded, evaluator=EVALUATORS[evaluator]())
+            shares = get_param_importances(loaded, evaluator=EVALUATORS[evaluator](len(finished)))
     except ImportError:
         return Importances(evaluator, len(finished), (), f"{evaluator} needs the package scikit-learn")
     return Importances(evaluator, len(finished), tuple(shares.items()))
