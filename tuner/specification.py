@@ -18,9 +18,7 @@ class SamplerSpecification(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: SamplerName = Field(
-        default="auto", description="auto: exhaustive when the space is finite, else tpe."
-    )
+    name: SamplerName = Field(default="auto", description="auto: exhaustive when the space is finite, else tpe.")
     options: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -42,27 +40,17 @@ class StudySpecification(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Unique name, also used in paths."
-    )
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Unique name, also used in paths.")
     model: str = "S3Rec"
     dataset: str
     space: dict[str, Any]
     config: dict[str, Any] = Field(default_factory=dict)
     sampler: SamplerSpecification = SamplerSpecification()
     pruner: PrunerSpecification = PrunerSpecification()
-    max_trials: int | None = Field(
-        default=None, ge=1, description="None: the whole space if finite, else 100."
-    )
-    timeout_seconds: float | None = Field(
-        default=None, gt=0, description="Wall-clock budget; running trials finish."
-    )
-    early_stop: int | None = Field(
-        default=None, ge=1, description="End after this many trials without improvement."
-    )
+    max_trials: int | None = Field(default=None, ge=1, description="None: the whole space if finite, else 100.")
+    timeout_seconds: float | None = Field(default=None, gt=0, description="Wall-clock budget; running trials finish.")
+    early_stop: int | None = Field(default=None, ge=1, description="End after this many trials without improvement.")
     target_value: float | None = Field(default=None, description="End when the objective reaches this value.")
     max_failures: int = Field(default=5, ge=1, description="Failures in a row that pause the study.")
     seed: int = Field(default=2020, ge=0, description="Seed of the search; training uses config['seed'].")
-    workers: int | None = Field(
-        default=None, ge=1, description="Trials at once; None: what the installation allows."
-    )
+    workers: int | None = Field(default=None, ge=1, description="Trials at once; None: what the installation allows.")
