@@ -14,6 +14,7 @@ from model.config import Config, load_config
 from model.defaults import DATA
 from model.parameters import Parameter
 from model.recommender import ModelDefinition, Stage, stage_key
+from tuner.errors import SpecificationError
 from tuner.space import SearchSpace
 from tuner.specification import StudySpecification
 
@@ -147,8 +148,12 @@ def make_plan(specification: StudySpecification) -> Plan:
 
     Raises:
         SpaceError, ConfigError: what is wrong, where, and what to write instead.
+        SpecificationError: the model has nothing to train.
     """
     definition = registry.get_model(specification.model)
+    if not definition.stages:
+        trained = ", ".join(name for name in registry.model_names() if registry.get_model(name).stages)
+        raise SpecificationError(f"model = {definition.name!r}: there is nothing to train or to search. Use {trained}.")
     schema = registry.parameters_of(specification.model)
     space = SearchSpace.from_json(specification.space)
     config = load_config(specification.model, specification.dataset, config_dict=specification.config)

@@ -188,3 +188,9 @@ def test_a_data_folder_given_relative_is_found_from_anywhere(
 def test_unknown_configuration_keys_are_warned_of(database: Database, settings: Settings, specification: Make) -> None:
     record = study.create(database, settings, specification(config={"stoping_step": 3}))
     assert record.warnings == ("stoping_step is not a parameter that Tiny knows; did you mean stopping_step?",)
+
+
+def test_a_model_with_nothing_to_train_is_refused(database: Database, settings: Settings, specification: Make) -> None:
+    with pytest.raises(SpecificationError, match=r"Popularity.*nothing to train.*S3Rec"):
+        study.create(database, settings, specification(model="Popularity"))
+    assert slots(database) == []
