@@ -28,7 +28,7 @@ from tuner.store.tables import Epoch, Progress, SharedStage, Slot, StageEpoch, W
 Make = Callable[..., StudySpecification]
 
 KILLS = 30
-SPACE = {"pretrain_epochs": [2, 4], "finetune.learning_rate": [0.1, 0.05, 0.02], "width": [4, 8, 12]}
+SPACE = {"pretrain_epochs": [2, 4], "finetune.learning_rate": [0.1, 0.05, 0.02, 0.01], "width": [4, 8, 12]}
 
 
 class Service:
