@@ -54,7 +54,7 @@ def measure(title: str, values: dict[str, object], arguments: argparse.Namespace
     objective = TrainObjective(model, dataset, config)
     optimizer = make_optimizer(model.parameters(), config)
     positives = config["train_batch_size"] // config["train_neg_sample_args"]["sample_num"]
-    batches = epoch_order(config["seed"], 0, len(dataset.train)).split(positives)
+    batches = torch.split(epoch_order(config["seed"], 0, len(dataset.train)), positives)
     objective.begin_epoch(0)
 
     def step(number: int) -> None:
@@ -84,7 +84,7 @@ def rank(model: Surge, dataset: SequentialDataset, arguments: argparse.Namespace
     def plain(number: int) -> torch.Tensor:
         histories, lengths = history(number)
         scores = []
-        for part in items.split(32):
+        for part in torch.split(items, 32):
             context = model.network.context(histories.expand(len(part), -1), lengths.expand(len(part)))
             scores.append(model.network.score(context, part[:, None])[:, 0])
         return torch.cat(scores)

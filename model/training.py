@@ -6,7 +6,7 @@ Knows batches and losses, not models.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -96,9 +96,21 @@ def train_epoch(
     seed = config["seed"]
     order = epoch_order(seed, epoch, number) if config["shuffle"] else torch.arange(number)
     batches = order.split(_positives_per_batch(config))  # type: ignore[no-untyped-call]
+    objective.begin_epoch(epoch)
+    return train_batches(objective, optimizer, batches, epoch, config, on_progress)
+
+
+def train_batches(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[Tensor],
+    epoch: int,
+    config: Config,
+    on_progress: Progress | None = None,
+) -> float:
+    """One optimizer step for each of ``batches``; see :func:`train_epoch`, which chooses them."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     clip = config["clip_grad_norm"]
-    objective.begin_epoch(epoch)
     total: Tensor | None = None
     for index, rows in enumerate(batches):
         optimizer.zero_grad(set_to_none=True)

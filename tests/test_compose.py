@@ -37,9 +37,7 @@ def test_every_variable_is_a_setting(compose: dict[str, Any], name: str) -> None
 
 
 @pytest.mark.parametrize("name", SERVICES_OF_OURS)
-def test_the_settings_accept_the_values(
-    compose: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_settings_accept_the_values(compose: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in compose["services"][name]["environment"].items():
         monkeypatch.setenv(variable, re.sub(r"\$\{[^}]*\}", "secret", value))
     settings = Settings()

@@ -1,0 +1,1 @@
+"""Measurements: run a module with ``python -m benchmarks.NAME``."""
