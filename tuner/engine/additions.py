@@ -19,6 +19,7 @@ from tuner.errors import SpaceError, SpecificationError, StudyStateError, TrialN
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows
+from tuner.store.claims import PRIORITY_ENQUEUED
 from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study
 
@@ -105,7 +106,7 @@ def _add_by_hand(
     )
     with database.transaction() as session:
         study = _changeable(session, name_or_id)
-        slot = grid_slot(point, _next_ordinal(session, study.id)) | {"origin": origin, "priority": 1}
+        slot = grid_slot(point, _next_ordinal(session, study.id)) | {"origin": origin, "priority": PRIORITY_ENQUEUED}
         _add(session, study, [slot])
         study.max_trials += 1
         _wake(session, study, f"a trial was {origin}")

@@ -7,15 +7,19 @@ noticing matches no row any more: every function that changes a claimed slot say
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy.orm import Session
 
 from tuner.store.repository import add_event, changed_rows, delete_progress
 from tuner.store.states import Origin, StudyState, TrialState, WorkerState
 from tuner.store.tables import Checkpoint, SharedStage, Slot, Study, Worker, utc_now
+
+# Lower goes first; trials that nobody asked for specially have 0.
+PRIORITY_BEGUN = -2
+PRIORITY_ENQUEUED = -1
 
 
 @dataclass(frozen=True)
@@ -34,71 +38,40 @@ class Claim:
     losses: int
 
 
+# The columns of a slot that a claim consists of, in its order.
+_CLAIMED = ("id", "study_id", *(field.name for field in fields(Claim)[2:]))
+
+
 def claim(
     session: Session, now: float, worker_id: str, lease_seconds: float, *, study_id: int | None = None
 ) -> Claim | None:
     """Claim the trial that should run next, None when there is none for this worker now.
 
-    Trials that were begun come first; then higher priority, then the study's order. A trial whose pretraining
-    somebody else is running is passed over. Studies with fewer running trials come first.
+    Studies with fewer running trials come first. Within a study, trials that were begun come first, then
+    enqueued ones, then the study's order; those whose pretraining somebody else is running are passed over.
     """
-    running = aliased(Slot)
-    in_study = (
-        select(func.count())
-        .where(running.study_id == Study.id, running.state == TrialState.RUNNING)
-        .correlate(Study)
-        .scalar_subquery()
-    )
-    if session.get_bind().dialect.name != "sqlite":
-        # Two claims at once would both see room for one more. And a claim that starts its study must lock
-        # the study before the slot, as all others do who lock both.
-        going = or_(Study.state == StudyState.QUEUED, Study.workers.is_not(None) & _GOES_ON)
-        session.execute(select(Study.id).where(going).order_by(Study.id).with_for_update())
-    candidate = (
-        select(Slot.id)
-        .join(Study, Study.id == Slot.study_id)
-        .where(
-            Slot.state == TrialState.WAITING,
-            Slot.not_before <= now,
-            _may_run(),
-            or_(Study.workers.is_(None), in_study < Study.workers),
-            ~_pretraining_is_busy(now, worker_id),
+    for study in _with_room(session, study_id):
+        statement = (
+            update(Slot)
+            .where(
+                Slot.id == _next_slot(study, now, worker_id).scalar_subquery(),
+                Slot.state == TrialState.WAITING,
+            )
+            .values(
+                state=TrialState.RUNNING,
+                attempt=Slot.attempt + 1,
+                worker_id=worker_id,
+                lease_expires=now + lease_seconds,
+                started_at=func.coalesce(Slot.started_at, utc_now()),
+            )
+            .returning(*(getattr(Slot, name) for name in _CLAIMED))
+            .execution_options(synchronize_session=False)
         )
-        .order_by(in_study, Study.id, Slot.optuna_number.is_(None), Slot.priority.desc(), Slot.ordinal)
-        .limit(1)
-        .with_for_update(of=Slot, skip_locked=True)
-    )
-    if study_id is not None:
-        candidate = candidate.where(Slot.study_id == study_id)
-    statement = (
-        update(Slot)
-        .where(Slot.id == candidate.scalar_subquery(), Slot.state == TrialState.WAITING)
-        .values(
-            state=TrialState.RUNNING,
-            attempt=Slot.attempt + 1,
-            worker_id=worker_id,
-            lease_expires=now + lease_seconds,
-            started_at=func.coalesce(Slot.started_at, utc_now()),
-        )
-        .returning(
-            Slot.id,
-            Slot.study_id,
-            Slot.attempt,
-            Slot.ordinal,
-            Slot.origin,
-            Slot.parameters,
-            Slot.optuna_number,
-            Slot.group_key,
-            Slot.failures,
-            Slot.losses,
-        )
-        .execution_options(synchronize_session=False)
-    )
-    row = session.execute(statement).one_or_none()
-    if row is None:
-        return None
-    _start_study(session, row.study_id)
-    return Claim(*row)
+        row = session.execute(statement).one_or_none()
+        if row is not None:
+            _start_study(session, study.id)
+            return Claim(*row)
+    return None
 
 
 def renew(session: Session, now: float, claim: Claim, lease_seconds: float) -> StudyState | None:
@@ -109,8 +82,8 @@ def renew(session: Session, now: float, claim: Claim, lease_seconds: float) -> S
 
 
 def link(session: Session, claim: Claim, optuna_number: int) -> bool:
-    """Record which Optuna trial the slot's trial is."""
-    return _update(session, claim, optuna_number=optuna_number)
+    """Record which Optuna trial the slot's trial is; if it is given back, it is the next to be claimed."""
+    return _update(session, claim, optuna_number=optuna_number, priority=PRIORITY_BEGUN)
 
 
 def release(session: Session, claim: Claim, *, not_before: float = 0.0, **changes: Any) -> bool:
@@ -238,13 +211,42 @@ def _update(session: Session, claim: Claim, **changes: Any) -> bool:
     return changed_rows(session, statement) == 1
 
 
-_GOES_ON = Study.state.in_((StudyState.RUNNING, StudyState.STOPPING))
+def _with_room(session: Session, study_id: int | None) -> Sequence[Study]:
+    """Studies that may run one more trial, those with the fewest running first."""
+    going = (StudyState.QUEUED, StudyState.RUNNING, StudyState.STOPPING)
+    query = select(Study).where(Study.state.in_(going)).order_by(Study.id)
+    if study_id is not None:
+        query = query.where(Study.id == study_id)
+    # Two claims at once would both see room for one more. And a claim that starts its study must lock the
+    # study before the slot, as all others do who lock both.
+    must_lock = or_(Study.state == StudyState.QUEUED, Study.workers.is_not(None))
+    session.execute(query.where(must_lock).with_only_columns(Study.id).with_for_update())
+    studies = session.scalars(query.execution_options(populate_existing=True)).all()
+    counts = (
+        select(Slot.study_id, func.count())
+        .where(Slot.study_id.in_([study.id for study in studies]), Slot.state == TrialState.RUNNING)
+        .group_by(Slot.study_id)
+    )
+    running: dict[int, int] = dict(session.execute(counts).all()) if studies else {}
+    room = [study for study in studies if study.workers is None or running.get(study.id, 0) < study.workers]
+    return sorted(room, key=lambda study: running.get(study.id, 0))
 
 
-def _may_run() -> ColumnElement[bool]:
-    """Running studies give out trials; stopping ones only those that were begun, to finish them."""
-    begun = and_(Study.state == StudyState.STOPPING, Slot.optuna_number.is_not(None))
-    return or_(Study.state.in_((StudyState.QUEUED, StudyState.RUNNING)), begun)
+def _next_slot(study: Study, now: float, worker_id: str) -> Select[int]:
+    query = (
+        select(Slot.id)
+        .where(
+            Slot.study_id == study.id,
+            Slot.state == TrialState.WAITING,
+            Slot.not_before <= now,
+            ~_pretraining_is_busy(now, worker_id),
+        )
+        .order_by(Slot.priority, Slot.ordinal)
+        .limit(1)
+        .with_for_update(of=Slot, skip_locked=True)
+    )
+    # A stopping study gives out only what was begun, to finish it.
+    return query.where(Slot.optuna_number.is_not(None)) if study.state is StudyState.STOPPING else query
 
 
 def _pretraining_is_busy(now: float, worker_id: str) -> ColumnElement[bool]:

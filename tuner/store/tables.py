@@ -149,7 +149,7 @@ class Slot(Base):
             trial starts.
         origin, parameters: a grid's or an enqueued combination in Optuna's representation; None: the sampler
             chooses when the trial starts, and Optuna holds the choice.
-        priority: higher goes first.
+        priority: lower goes first (see ``claims.PRIORITY_BEGUN``).
         attempt: counts the claims; together with ``worker_id`` it tells whether a worker still owns the slot.
         losses, failures: how often a worker died on it, and how often it raised an error that is tried again.
         not_before: Unix seconds before which nobody should claim it.

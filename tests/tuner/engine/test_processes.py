@@ -88,7 +88,10 @@ def undisturbed(tmp_path: Path, settings: Settings, specification: Make) -> list
     return found
 
 
-@pytest.mark.parametrize("table", [StageEpoch, Epoch], ids=["pretraining", "finetuning"])
+@pytest.mark.parametrize(
+    "table",
+    [pytest.param(StageEpoch, id="pretraining", marks=pytest.mark.slow), pytest.param(Epoch, id="finetuning")],
+)
 def test_a_killed_worker_costs_at_most_an_epoch_and_no_bit(
     database: Database,
     settings: Settings,
@@ -184,6 +187,7 @@ def test_a_supervisor_replaces_a_dead_worker_and_stops_the_live_ones(
     assert states == [WorkerState.LOST, WorkerState.STOPPED, WorkerState.STOPPED]
 
 
+@pytest.mark.slow
 def test_two_workers_run_the_shared_epochs_once(database: Database, create: Create, start: StartWorker) -> None:
     space = {"pretrain_epochs": [2, 4, 6], "finetune.learning_rate": [0.1, 0.05]}
     create(space=space, config={"epochs": 2, "pause": 0.05})

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
-from tuner.engine import study
+from tuner.engine import study, worker
 from tuner.engine.worker import run_worker
 from tuner.settings import Settings
 from tuner.space import SpaceParameter
@@ -179,7 +179,10 @@ def test_failures_in_a_row_pause_a_study(database: Database, settings: Settings,
     assert len(trials(database)) == 2
 
 
-def test_a_trial_without_memory_is_tried_once_more(database: Database, settings: Settings, create: Create) -> None:
+def test_a_trial_without_memory_is_tried_once_more(
+    database: Database, settings: Settings, create: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "RETRY_DELAY_SECONDS", 0.1)
     create(space={"trouble": ["memory"]})
     work(settings)
     (slot,) = slots(database)

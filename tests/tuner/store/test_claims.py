@@ -97,8 +97,10 @@ def test_studies_take_turns(database: Database, worker: str) -> None:
 def test_enqueued_trials_go_first_and_begun_ones_before_them(database: Database, worker: str) -> None:
     add_study(database)
     with database.transaction() as session:
-        session.execute(sa.update(Slot).where(Slot.ordinal == 1).values(priority=1))
-        session.execute(sa.update(Slot).where(Slot.ordinal == 2).values(optuna_number=7))
+        session.execute(sa.update(Slot).where(Slot.ordinal == 1).values(priority=claims.PRIORITY_ENQUEUED))
+        session.execute(
+            sa.update(Slot).where(Slot.ordinal == 2).values(optuna_number=7, priority=claims.PRIORITY_BEGUN)
+        )
     claimed = [claim(database) for _ in range(3)]
     assert [one and one.ordinal for one in claimed] == [2, 1, 0]
 
