@@ -15,8 +15,6 @@ ENVIRONMENT = (
     Parameter("seed", "int", 2020, "Seed of initialisation, data order and all noise.", minimum=0),
     Parameter("gpu_id", "any", "0", "GPU to use when there is one; '' for the CPU.", nullable=True),
     Parameter("use_gpu", "bool", True, "Whether a GPU may be used."),
-    Parameter("reproducibility", "bool", True, "Whether only deterministic kernels are used."),
-    Parameter("state", "str", "INFO", "Level of the log."),
     Parameter("show_progress", "bool", True, "Whether the Python API draws progress bars."),
     Parameter("checkpoint_dir", "str", "saved", "Folder of the Python API's checkpoints."),
     Parameter("loss_decimal_place", "int", 4, "Decimals of losses in logs.", minimum=0),
@@ -29,12 +27,8 @@ DATA = (
     Parameter("seq_separator", "str", " ", "What separates the values of a sequence column."),
     Parameter("USER_ID_FIELD", "str", "user_id", "Column of user ids."),
     Parameter("ITEM_ID_FIELD", "str", "item_id", "Column of item ids."),
-    Parameter("RATING_FIELD", "str", "rating", "Column of ratings."),
     Parameter("TIME_FIELD", "str", "timestamp", "Column that orders a user's interactions."),
-    Parameter("LABEL_FIELD", "str", "label", "Column of labels."),
-    Parameter("NEG_PREFIX", "str", "neg_", "Prefix of sampled fields (accepted, not needed here)."),
     Parameter("LIST_SUFFIX", "str", "_list", "Suffix of history columns in benchmark files."),
-    Parameter("ITEM_LIST_LENGTH_FIELD", "str", "item_length", "Name of the history length."),
     Parameter("MAX_ITEM_LIST_LENGTH", "int", 50, "Longest history; older events are cut off.", minimum=1),
     Parameter("seq_len", "dict", None, "Longest value of sequence columns, by column.", nullable=True),
     Parameter("load_col", "dict", {"inter": ["user_id", "item_id"]}, "Columns to load.", nullable=True),
@@ -73,7 +67,6 @@ TRAINING = (
         nullable=True,
         stages=_TRAINING,
     ),
-    Parameter("enable_amp", "bool", False, "Whether products run in bfloat16.", stages=_TRAINING),
     Parameter("shuffle", "bool", True, "Whether each epoch has its own order.", stages=_TRAINING),
     Parameter(
         "train_neg_sample_args",
@@ -112,6 +105,7 @@ ACCEPTED = frozenset(
     "model dataset config_files params_file output_file display_file tool worker save_dataset dataset_save_path "
     "save_dataloaders dataloaders_save_path log_wandb wandb_project tensorboard enable_scaler transform "
     "numerical_features discretization threshold preload_weight additional_feat_suffix neg_sampling "
+    "reproducibility state RATING_FIELD LABEL_FIELD NEG_PREFIX ITEM_LIST_LENGTH_FIELD "
     "training_neg_sample_num nproc group_offset world_size local_rank ip port".split()
 )
 
