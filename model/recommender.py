@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from model.data import SequentialDataset
 
 # Part of every stage key: raise it when a change of code changes the bits that a stage computes.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class Recommender(nn.Module, ABC):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import NonFiniteLoss
+from model.memory import keep_freed_memory
 from model.recommender import Objective
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def train_batches(
     on_progress: Progress | None = None,
 ) -> float:
     """One optimizer step for each of ``batches``; see :func:`train_epoch`, which chooses them."""
+    keep_freed_memory()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     clip = config["clip_grad_norm"]
     total: Tensor | None = None

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.errors import ConfigError
-from model.layers import FeedForward, MultiHeadAttention, Noise, TransformerEncoder, TransformerLayer, dropout
+from model.layers import FeedForward, MultiHeadAttention, Noise, TransformerEncoder, TransformerLayer, dropout, lookup
 from model.recommender import Recommender
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class S3Rec(Recommender):
     def embed(self, items: Tensor, first_position: int, noise: Noise | None) -> Tensor:
         """[B, l] item ids whose first column has position ``first_position`` -> [B, l, H]."""
         positions = self.position_embedding.weight[first_position : first_position + items.shape[1]]
-        embedded = F.embedding(items, self.item_embedding.weight, padding_idx=0) + positions
+        embedded = lookup(items, self.item_embedding) + positions
         return dropout(self.LayerNorm(embedded), self.hidden_dropout, noise)
 
     def encode_pretraining(self, items: Tensor, noise: Noise | None, *, last_only: bool) -> Tensor:
@@ -74,12 +73,10 @@ class S3Rec(Recommender):
         padded = items == 0
         bias = padded[:, None].to(embedded.dtype) * HIDDEN if self._any(padded) else None
         if not last_only:
-            full = None if bias is None else bias.expand(-1, items.shape[1], -1)
-            out: Tensor = self.trm_encoder(embedded, full, noise)
+            out: Tensor = self.trm_encoder(embedded, bias, noise)
             return out
         last = torch.full((len(items),), items.shape[1] - 1, device=items.device)
-        full = None if bias is None else bias.expand(-1, items.shape[1], -1)
-        return self.trm_encoder.at_positions(embedded, last, full, bias, noise)
+        return self.trm_encoder.at_positions(embedded, last, bias, bias, noise)
 
     def encode_history(self, items: Tensor, lengths: Tensor, noise: Noise | None = None) -> Tensor:
         """Encode right-padded histories [B, l], every position seeing earlier ones; the last item's [B, H].
@@ -92,7 +89,7 @@ class S3Rec(Recommender):
         causal = torch.full((width, width), HIDDEN, dtype=embedded.dtype, device=items.device).triu_(1)
         beyond = torch.arange(width, device=items.device) >= lengths[:, None]
         last_bias = beyond[:, None].to(embedded.dtype) * HIDDEN if self._any(beyond) else None
-        return self.trm_encoder.at_positions(embedded, lengths - 1, causal.expand(len(items), -1, -1), last_bias, noise)
+        return self.trm_encoder.at_positions(embedded, lengths - 1, causal[None], last_bias, noise)
 
     def score_all(self, histories: Tensor, lengths: Tensor) -> Tensor:
         """See :meth:`Recommender.score_all`; the mask token's column is left out."""

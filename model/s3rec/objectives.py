@@ -7,7 +7,7 @@ divides by the batch size), so the gradients are those of the whole batch up to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.layers import Noise
+from model.lanes import Lanes
+from model.layers import Noise, lookup
 from model.negatives import NegativeSampler
 from model.randomness import torch_generator
 from model.recommender import Objective, Recommender
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from model.data import SequentialDataset
 
 # Tokens of one micro-batch: measured best with 2 MB of second-level cache per core. A GPU takes the batch whole.
-PRETRAIN_TOKENS = 4096
-FINETUNE_TOKENS = 8192
+PRETRAIN_TOKENS = 1200
+FINETUNE_TOKENS = 2400
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,8 @@ def _attribute_loss(model: S3Rec, projection: torch.nn.Linear, hidden: Tensor, w
 
 
 def _item_loss(model: S3Rec, hidden: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-    projected = model.mip_norm(hidden)
-    return _preference(
-        (projected * model.item_embedding(positive)).sum(-1), (projected * model.item_embedding(negative)).sum(-1)
-    )
+    projected, items = model.mip_norm(hidden), model.item_embedding
+    return _preference((projected * lookup(positive, items)).sum(-1), (projected * lookup(negative, items)).sum(-1))
 
 
 def _segment_loss(model: S3Rec, batch: PretrainBatch, noise: Noise | None) -> Tensor:
@@ -91,30 +90,47 @@ def _preference(positive: Tensor, negative: Tensor) -> Tensor:
 
 class _S3RecObjective(Objective):
     stage: str
+    tokens: int  # of a micro-batch on a CPU
 
     def __init__(self, model: Recommender, dataset: SequentialDataset, config: Config) -> None:
         self.model = cast(S3Rec, model)
         self.config = config
         self.device = self.model.item_embedding.weight.device
         self.samples = dataset.train.to(self.device)
-        self._dropout: Noise | None = None
+        self._lanes = Lanes(self.model)
         self._draws = torch.Generator()
+        self._epoch = self._batch = 0
 
     def begin_epoch(self, epoch: int) -> None:
         """See :meth:`Objective.begin_epoch`."""
-        seed = self.config["seed"]
-        self._draws = torch_generator(seed, self.stage, epoch, "samples", device=self.device)
-        self._dropout = Noise(torch_generator(seed, self.stage, epoch, "dropout", device=self.device))
+        self._epoch, self._batch = epoch, 0
+        self._draws = self._generator("samples")
 
-    def _micro_batches(self, lengths: Tensor, tokens: int) -> Iterator[tuple[slice, int]]:
-        """Row ranges of a batch sorted by falling length, with the longest length of each."""
+    def _generator(self, *purpose: str | int) -> torch.Generator:
+        return torch_generator(self.config["seed"], self.stage, self._epoch, *purpose, device=self.device)
+
+    def _backward(self, lengths: Tensor, loss_of: Callable[[S3Rec, slice, int, Noise], Tensor]) -> Tensor:
+        """Sum of losses over micro-batches of a batch sorted by falling length.
+
+        ``loss_of`` gets a model, the micro-batch's rows, their longest length and the dropout to use.
+        """
+        parts = list(self._micro_batches(lengths))
+        batch, self._batch = self._batch, self._batch + 1
+
+        def loss_of_part(model: S3Rec, part: int) -> Tensor:
+            # A stream of its own for every part: threads can't get in each other's way.
+            return loss_of(model, *parts[part], Noise(self._generator("dropout", batch, part)))
+
+        return self._lanes.backward(loss_of_part, len(parts))
+
+    def _micro_batches(self, lengths: Tensor) -> Iterator[tuple[slice, int]]:
         if self.device.type != "cpu":
-            yield slice(0, len(lengths)), int(lengths[0])
+            yield slice(0, len(lengths)), self.model.max_length
             return
         row = 0
         while row < len(lengths):
             longest = int(lengths[row])
-            rows = max(1, tokens // longest)
+            rows = max(1, self.tokens // longest)
             yield slice(row, row + rows), longest
             row += rows
 
@@ -123,6 +139,7 @@ class PretrainObjective(_S3RecObjective):
     """Masked items, attributes and segments."""
 
     stage = "pretrain"
+    tokens = PRETRAIN_TOKENS
 
     def __init__(self, model: Recommender, dataset: SequentialDataset, config: Config) -> None:
         super().__init__(model, dataset, config)
@@ -136,19 +153,18 @@ class PretrainObjective(_S3RecObjective):
         lengths = self.samples.length[rows]
         histories = left_padded(self.samples, rows, self.model.max_length)
         batch = corrupt(histories, lengths, self.model.mask_token, self.config["mask_ratio"], self._draws)
-        total = torch.zeros((), device=self.device)
-        for part, longest in self._micro_batches(lengths, PRETRAIN_TOKENS):
-            losses = pretrain_losses(self.model, batch.part(part, longest), self.features, self._dropout)
-            loss = losses.total(self.config)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
-        return total
+
+        def loss_of(model: S3Rec, part: slice, longest: int, noise: Noise) -> Tensor:
+            return pretrain_losses(model, batch.part(part, longest), self.features, noise).total(self.config)
+
+        return self._backward(lengths, loss_of)
 
 
 class FinetuneObjective(_S3RecObjective):
     """The next item: cross entropy over all items, or BPR against sampled ones."""
 
     stage = "finetune"
+    tokens = FINETUNE_TOKENS
 
     def __init__(self, model: Recommender, dataset: SequentialDataset, config: Config) -> None:
         super().__init__(model, dataset, config)
@@ -161,15 +177,13 @@ class FinetuneObjective(_S3RecObjective):
         rows = _by_length(rows, self.samples.length)
         lengths, targets = self.samples.length[rows], self.samples.target[rows]
         negatives = self._negatives(targets, self._draws) if self._negatives is not None else None
-        total = torch.zeros((), device=self.device)
-        for part, longest in self._micro_batches(lengths, FINETUNE_TOKENS):
-            histories = self.samples.padded(rows[part], longest)
-            encoded = self.model.encode_history(histories, lengths[part], self._dropout)
+
+        def loss_of(model: S3Rec, part: slice, longest: int, noise: Noise) -> Tensor:
+            encoded = model.encode_history(self.samples.padded(rows[part], longest), lengths[part], noise)
             wrong = negatives[part] if negatives is not None else None
-            loss = finetune_loss(self.model, encoded, targets[part], wrong) / len(rows)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
-        return total
+            return finetune_loss(model, encoded, targets[part], wrong) / len(rows)
+
+        return self._backward(lengths, loss_of)
 
 
 def finetune_loss(model: S3Rec, encoded: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
@@ -184,8 +198,8 @@ def finetune_loss(model: S3Rec, encoded: Tensor, targets: Tensor, negatives: Ten
     items = model.item_embedding
     if negatives is None:
         return F.cross_entropy(encoded @ items.weight.T, targets, reduction="sum")
-    positive = (encoded * items(targets)).sum(-1, keepdim=True)
-    negative = torch.bmm(items(negatives), encoded[:, :, None])[:, :, 0]
+    positive = (encoded * lookup(targets, items)).sum(-1, keepdim=True)
+    negative = torch.bmm(lookup(negatives, items), encoded[:, :, None])[:, :, 0]
     return -torch.log(1e-10 + torch.sigmoid(positive - negative)).mean(-1).sum()
 
 

@@ -14,49 +14,106 @@ from model.layers import (
     Noise,
     TransformerEncoder,
     TransformerLayer,
-    _Attention,
-    _FeedForward,
+    lookup,
 )
 from model.randomness import torch_generator
 
+HIDDEN = -10000.0
 
-def textbook(query: torch.Tensor, key_value: torch.Tensor, heads: int, bias: torch.Tensor | None) -> torch.Tensor:
-    def split(x: torch.Tensor) -> torch.Tensor:
-        return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
-    key, value = key_value.chunk(2, dim=-1)
-    q, k, v = split(query), split(key), split(value)
+def layer(activation: str = "gelu", attn_dropout: float = 0.5, hidden_dropout: float = 0.3) -> TransformerLayer:
+    made = TransformerLayer(
+        MultiHeadAttention(8, 2, hidden_dropout, attn_dropout, 1e-12),
+        FeedForward(8, 12, activation, hidden_dropout, 1e-12),
+    ).double()
+    generator = torch_generator(1, "weights")
+    for parameter in made.parameters():
+        parameter.data.normal_(0.0, 0.5, generator=generator)
+    return made
+
+
+def histories() -> tuple[torch.Tensor, torch.Tensor]:
+    """Values [3, 5, 8], and a bias [3, 1, 5] that hides the first one or two keys of two rows."""
+    x = torch.randn(3, 5, 8, generator=torch_generator(1, "x"), dtype=torch.float64, requires_grad=True)
+    hidden = torch.arange(5) < torch.tensor([[0], [1], [2]])
+    return x, hidden[:, None].double() * HIDDEN
+
+
+def noise() -> Noise:
+    return Noise(torch_generator(1, "noise"))
+
+
+def textbook(made: TransformerLayer, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """The layer as a paper writes it, without dropout."""
+    attention, feed_forward = made.multi_head_attention, made.feed_forward
+
+    def split(y: torch.Tensor) -> torch.Tensor:
+        return y.view(*y.shape[:2], 2, -1).transpose(1, 2)
+
+    q, k, v = split(attention.query(x)), split(attention.key(x)), split(attention.value(x))
     scores = q @ k.mT / math.sqrt(q.shape[-1])
     if bias is not None:
         scores = scores + bias[:, None]
-    return (scores.softmax(-1) @ v).transpose(1, 2).reshape(query.shape)
+    context = (scores.softmax(-1) @ v).transpose(1, 2).reshape(x.shape)
+    middle = attention.LayerNorm(attention.dense(context) + x)
+    activation = ACTIVATIONS[feed_forward._options.activation][0]
+    return feed_forward.LayerNorm(feed_forward.dense_2(activation(feed_forward.dense_1(middle))) + middle)
 
 
-@pytest.mark.parametrize("queries", [1, 5])
 @pytest.mark.parametrize("with_bias", [True, False])
-def test_attention_on_slices_equals_the_textbook_and_so_does_its_gradient(queries: int, with_bias: bool) -> None:
-    generator = torch_generator(1, "attention")
-    shape = {"generator": generator, "dtype": torch.float64, "requires_grad": True}
-    query, key_value = torch.randn(3, queries, 8, **shape), torch.randn(3, 5, 16, **shape)
-    bias = torch.randn(3, queries, 5, generator=generator, dtype=torch.float64) if with_bias else None
-    ours = _Attention.apply(query, key_value, 2, bias, None)  # type: ignore[no-untyped-call]
-    assert torch.allclose(ours, textbook(query, key_value, 2, bias))
-    factors = Noise(generator).factors((2, 3, queries, 5), 0.5, torch.float64)
-    assert torch.autograd.gradcheck(lambda q, kv: _Attention.apply(q, kv, 2, bias, factors), (query, key_value))
-
-
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_feed_forward_in_blocks_equals_the_textbook_and_so_does_its_gradient(
-    activation: str, monkeypatch: pytest.MonkeyPatch
+def test_a_layer_is_the_textbook_s(activation: str, with_bias: bool) -> None:
+    made, (x, bias) = layer(activation), histories()
+    wanted = textbook(made, x, bias if with_bias else None)
+    assert torch.allclose(made(x, bias if with_bias else None, None), wanted)
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_layer_s_own_gradients_are_those_of_finite_differences_dropout_included(
+    activation: str, with_bias: bool
 ) -> None:
-    monkeypatch.setattr("model.layers._FEED_FORWARD_ROWS", 3)
-    generator = torch_generator(1, "feed-forward")
-    shapes = [(7, 4), (6, 4), (6,), (4, 6), (4,)]
-    tensors = [torch.randn(s, generator=generator, dtype=torch.float64, requires_grad=True) for s in shapes]
-    x, weight_1, bias_1, weight_2, bias_2 = tensors
-    textbook = ACTIVATIONS[activation][0](x @ weight_1.T + bias_1) @ weight_2.T + bias_2
-    assert torch.allclose(_FeedForward.apply(*tensors, activation), textbook)  # type: ignore[no-untyped-call]
-    assert torch.autograd.gradcheck(lambda *t: _FeedForward.apply(*t, activation), tensors)
+    made, (x, bias) = layer(activation), histories()
+    inputs = x, *made.parameters()
+    # gradcheck nudges the inputs in place, so the module sees the nudged weights.
+    assert torch.autograd.gradcheck(lambda *_: made(x, bias if with_bias else None, noise()), inputs)
+
+
+def test_one_position_has_the_gradients_of_the_full_computation() -> None:
+    made, (x, bias) = layer(), histories()
+    positions, rows = torch.tensor([0, 2, 4]), torch.arange(3)
+    gradients = []
+    for out in (made.at_positions(x, positions, bias, None), made(x, bias, None)[rows, positions]):
+        made.zero_grad()
+        x.grad = None
+        out.square().sum().backward()
+        gradients.append({name: p.grad for name, p in [*made.named_parameters(), ("x", x)]})
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], atol=1e-9), name
+
+
+def test_dropout_at_one_position_leaves_the_expected_value() -> None:
+    """Dropped attention weights change what the values' bias adds; the mean over draws is the value without dropout."""
+    made, (x, bias) = layer(hidden_dropout=0.0), histories()
+    attention, positions = made.multi_head_attention, torch.tensor([0, 2, 4])
+    attention.LayerNorm = torch.nn.Identity()  # type: ignore[assignment]
+    stream = Noise(torch_generator(1, "many"))
+    draws = torch.stack([attention.at_positions(x, positions, bias, stream) for _ in range(4000)])
+    wanted = attention.at_positions(x, positions, bias, None)
+    error = (draws.mean(0) - wanted).abs() / (draws.std(0) / math.sqrt(len(draws)) + 1e-12)
+    assert error.max() < 5
+
+
+def test_a_look_up_s_gradient_is_torch_s() -> None:
+    ids, generator = torch.tensor([[3, 0, 1], [3, 3, 2]]), torch_generator(1, "rows")
+    embedding = torch.nn.Embedding(5, 4, padding_idx=0)
+    weights = torch.randn(2, 3, 4, generator=generator)
+    (embedding(ids) * weights).sum().backward()
+    wanted, embedding.weight.grad = embedding.weight.grad, None
+    out = lookup(ids, embedding)
+    assert torch.equal(out, embedding(ids))
+    (out * weights).sum().backward()
+    assert torch.allclose(embedding.weight.grad, wanted)
 
 
 def encoder(layers: int) -> TransformerEncoder:

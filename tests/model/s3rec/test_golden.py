@@ -218,8 +218,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(
     for part in (objective, finetuning):
         gradients = []
         for tokens in (8, 100_000):
-            monkeypatch.setattr("model.s3rec.objectives.PRETRAIN_TOKENS", tokens)
-            monkeypatch.setattr("model.s3rec.objectives.FINETUNE_TOKENS", tokens)
+            monkeypatch.setattr(part, "tokens", tokens)
             model.zero_grad()
             part.begin_epoch(0)
             loss = part.backward(rows)
