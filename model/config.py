@@ -13,14 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from model.defaults import ACCEPTED, BY_DATASET, SEQUENTIAL_EVAL_ARGS, SMALLER_IS_BETTER
+from model.defaults import ACCEPTED, BY_DATASET, SMALLER_IS_BETTER
 from model.errors import ConfigError
+from model.eval_args import check_keys, merge_eval_args
 from model.literals import parse_literal, read_yaml
 from model.metrics import computed_keys
 from model.parameters import Parameter
 from model.registry import get_model, parameters_of
 
 __all__ = ["Config", "load_config", "parse_literal"]
+
+_SAMPLE_NUM = Parameter("train_neg_sample_args sample_num", "int", 1, "Negatives per sample.", minimum=1)
+_ALPHA = Parameter("train_neg_sample_args alpha", "float", 1.0, "Exponent of the popularity.")
 
 
 class Config(Mapping[str, Any]):
@@ -92,12 +96,15 @@ class Config(Mapping[str, Any]):
         values |= copy.deepcopy(BY_DATASET.get(self.dataset, {}))
         plain = {key: value for key, value in self.given.items() if _scope(key) is None}
         values |= plain
+        for key, value in self.given.items():
+            _check_nested_keys(key, value)
         self._check_scoped()
         _normalise_evaluation(values, plain)
         _normalise_sampling(values, plain, self._schema["train_neg_sample_args"].default)
         for name, parameter in self._schema.items():
             values[name] = parameter.check(values[name])
         computed_keys(values)  # raises for metrics that do not exist
+        _check_clipping(values["clip_grad_norm"])
         _load_needed_columns(values, plain, self._schema, self.dataset)
         return values
 
@@ -179,31 +186,9 @@ def _normalise_evaluation(values: dict[str, Any], plain: Mapping[str, Any]) -> N
     topk = values["topk"]
     if not isinstance(topk, list) or any(type(k) is not int or k < 1 for k in topk) or not topk:
         raise ConfigError(f"topk = {topk!r}: topk needs a whole number of at least 1, or a list of them.")
-    given = plain.get("eval_args", {})
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"eval_args = {given!r}: eval_args needs a mapping, e.g. {{mode: full}}.")
-    # A partial eval_args means "the rest as for sequential models", not RecBole's random split.
-    merged = {**copy.deepcopy(SEQUENTIAL_EVAL_ARGS), **given}
-    merged["mode"] = _evaluation_modes(merged["mode"])
-    if merged["order"] != "TO":
-        raise ConfigError(f"eval_args order = {merged['order']!r}: sequential models need order: TO.")
-    values["eval_args"] = merged
+    values["eval_args"] = merge_eval_args(plain.get("eval_args", {}))
     metric = str(values["valid_metric"]).partition("@")[0].lower()
     values["valid_metric_bigger"] = metric not in SMALLER_IS_BETTER
-
-
-def _evaluation_modes(mode: Any) -> dict[str, str]:
-    if isinstance(mode, str):
-        mode = {"valid": mode, "test": mode}
-    if not isinstance(mode, Mapping) or not mode or not set(mode) <= {"valid", "test"}:
-        raise ConfigError(f"eval_args mode = {mode!r}: write e.g. full, or {{valid: uni100, test: full}}.")
-    only = next(iter(mode.values()))
-    modes = {"valid": mode.get("valid", only), "test": mode.get("test", only)}
-    for value in modes.values():
-        sampled = isinstance(value, str) and value[:3] in ("uni", "pop") and value[3:].isdigit()
-        if value != "full" and not (sampled and int(value[3:]) > 0):
-            raise ConfigError(f"eval_args mode = {value!r}: use full, uniN or popN with a number N.")
-    return modes
 
 
 def _normalise_sampling(values: dict[str, Any], plain: Mapping[str, Any], default: Mapping[str, Any]) -> None:
@@ -218,29 +203,64 @@ def _normalise_sampling(values: dict[str, Any], plain: Mapping[str, Any], defaul
         sampling = default
     if not isinstance(sampling, Mapping):
         raise ConfigError(f"train_neg_sample_args = {sampling!r}: it needs a mapping, e.g. {{sample_num: 1}}.")
+    check_keys("train_neg_sample_args", sampling, default)
     merged = {**default, **sampling}
     if merged["distribution"] not in ("uniform", "popularity"):
         raise ConfigError(
             f"train_neg_sample_args distribution = {merged['distribution']!r}: use uniform or popularity."
         )
+    merged["sample_num"] = _SAMPLE_NUM.check(merged["sample_num"])
+    merged["alpha"] = _ALPHA.check(merged["alpha"])
     if merged["dynamic"]:
         raise ConfigError("train_neg_sample_args dynamic: dynamic negative sampling is not available; remove it.")
     values["train_neg_sample_args"] = merged
+
+
+def _check_clipping(arguments: Mapping[str, Any] | None) -> None:
+    if arguments is None:
+        return
+    check_keys("clip_grad_norm", arguments, ("max_norm", "norm_type", "error_if_nonfinite", "foreach"))
+    if not isinstance(arguments.get("max_norm"), int | float):
+        raise ConfigError(f"clip_grad_norm = {arguments!r}: it needs a number, e.g. {{max_norm: 1.0}}.")
 
 
 def _load_needed_columns(
     values: dict[str, Any], plain: Mapping[str, Any], schema: Mapping[str, Parameter], dataset: str
 ) -> None:
     """Add the columns that a sequential model can't do without to ``load_col``."""
+    for key in ("load_col", "unload_col", "unused_col"):
+        _check_columns(key, values[key])
+    if values["unload_col"] and "load_col" not in plain:
+        # Who says what to leave out wants the rest, not the default columns.
+        values["load_col"] = None
     if values["load_col"] is None or values["benchmark_filename"]:
         return
     columns = dict(values["load_col"])
-    inter = columns.get("inter")
-    if inter != "*" and inter is not None:
-        needed = [values[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD")]
-        columns["inter"] = [*inter, *(name for name in needed if name not in inter)]
+    user, item, time = (values[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"))
+    for suffix, needed in (("inter", (user, item, time)), ("item", (item,)), ("user", (user,))):
+        names = columns.get(suffix)
+        if names is not None and names != "*":
+            columns[suffix] = [*names, *(name for name in needed if name not in names)]
     chosen = "load_col" in plain or dataset in BY_DATASET
     if "item_attribute" in schema and values["item_attribute"] and not chosen:
         # Nobody said which item columns to load, so the model's own need says it.
-        columns["item"] = [values["ITEM_ID_FIELD"], values["item_attribute"]]
+        columns["item"] = [item, values["item_attribute"]]
     values["load_col"] = columns
+
+
+def _check_columns(key: str, columns: Mapping[str, Any] | None) -> None:
+    for suffix, names in (columns or {}).items():
+        if names is not None and names != "*" and not isinstance(names, list | tuple):
+            raise ConfigError(f"{key}: {suffix} = {names!r}: write a list of columns, e.g. {{{suffix}: [{names}]}}.")
+
+
+def _check_nested_keys(key: str, value: Any) -> None:
+    """Refuse mappings that have no JSON form, such as ``{2020-10-11: x}``, where the key is a date."""
+    if isinstance(value, Mapping):
+        for inner, content in value.items():
+            if not isinstance(inner, str):
+                raise ConfigError(f"{key}: {inner!r} is a key, and keys must be texts. Put it in quotes.")
+            _check_nested_keys(key, content)
+    elif isinstance(value, list | tuple):
+        for content in value:
+            _check_nested_keys(key, content)

@@ -12,9 +12,10 @@ from model.parameters import ANY_STAGE, Parameter
 _TRAINING = frozenset({ANY_STAGE})
 
 ENVIRONMENT = (
-    Parameter("seed", "int", 2020, "Seed of initialisation, data order and all noise.", minimum=0),
+    Parameter("seed", "int", 2020, "Seed of initialisation, data order and all noise.", minimum=0, maximum=2**32 - 1),
     Parameter("gpu_id", "any", "0", "GPU to use when there is one; '' for the CPU.", nullable=True),
     Parameter("use_gpu", "bool", True, "Whether a GPU may be used."),
+    Parameter("state", "str", "INFO", "Level of the Python API's log."),
     Parameter("show_progress", "bool", True, "Whether the Python API draws progress bars."),
     Parameter("checkpoint_dir", "str", "saved", "Folder of the Python API's checkpoints."),
     Parameter("loss_decimal_place", "int", 4, "Decimals of losses in logs.", minimum=0),
@@ -95,7 +96,7 @@ EVALUATION = (
     Parameter("valid_metric_bigger", "bool", True, "Follows from valid_metric; a value set here is ignored."),
     Parameter("eval_batch_size", "int", 4096, "Samples per evaluation batch.", minimum=1),
     Parameter("metric_decimal_place", "int", 4, "Decimals that metrics are rounded to.", minimum=0),
-    Parameter("tail_ratio", "float", None, "What counts as tail in TailPercentage.", nullable=True),
+    Parameter("tail_ratio", "float", None, "What counts as tail in TailPercentage.", minimum=0.0, nullable=True),
 )
 
 COMMON: tuple[Parameter, ...] = ENVIRONMENT + DATA + TRAINING + EVALUATION
@@ -105,7 +106,7 @@ ACCEPTED = frozenset(
     "model dataset config_files params_file output_file display_file tool worker save_dataset dataset_save_path "
     "save_dataloaders dataloaders_save_path log_wandb wandb_project tensorboard enable_scaler transform "
     "numerical_features discretization threshold preload_weight additional_feat_suffix neg_sampling "
-    "reproducibility state RATING_FIELD LABEL_FIELD NEG_PREFIX ITEM_LIST_LENGTH_FIELD "
+    "reproducibility RATING_FIELD LABEL_FIELD NEG_PREFIX ITEM_LIST_LENGTH_FIELD "
     "training_neg_sample_num nproc group_offset world_size local_rank ip port".split()
 )
 

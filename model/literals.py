@@ -16,6 +16,8 @@ import yaml
 from model.errors import ConfigError
 
 _BOOLEANS = {"true": True, "false": False}
+_MOST_VALUES = 100_000  # in one YAML file, with every alias counted as what it stands for
+_MOST_LEVELS = 50
 
 
 def parse_literal(text: str) -> Any:
@@ -73,10 +75,30 @@ def parse_yaml(content: bytes, name: str) -> dict[str, Any]:
             loaded = loader.get_single_data()
         finally:
             loader.dispose()
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise ConfigError(f"{name}: is nested too deeply. Check its brackets.") from error
+    except (yaml.YAMLError, ValueError) as error:
+        # ValueError: what looks like a date or a number and is none, such as 2020-13-45.
         raise ConfigError(f"{name}: is not valid YAML: {error}. Quote texts such as '[0,inf)'.") from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
         raise ConfigError(f"{name}: holds a {type(loaded).__name__}; write `key: value` lines.")
+    _check_size(loaded, name)
     return {str(key): value for key, value in loaded.items()}
+
+
+def _check_size(loaded: dict[Any, Any], name: str) -> None:
+    """Refuse aliases that unfold without end, or to more than any configuration holds."""
+    waiting: list[tuple[Any, int]] = [(loaded, 1)]
+    count = 0
+    while waiting:
+        value, depth = waiting.pop()
+        inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list | tuple) else []
+        waiting.extend((content, depth + 1) for content in inner)
+        count += len(inner)
+        if count > _MOST_VALUES or depth > _MOST_LEVELS:
+            raise ConfigError(
+                f"{name}: unfolds to more than {_MOST_VALUES:,} values or {_MOST_LEVELS} levels. "
+                "Remove aliases (*name)."
+            )

@@ -76,7 +76,7 @@ class Parameter:
                     raise self._error(value, f"needs {self._wanted()}")
                 return int(value)
             case "float":
-                if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+                if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                     raise self._error(value, f"needs {self._wanted()}")
                 return float(value)
             case "bool" if not isinstance(value, bool):

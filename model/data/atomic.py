@@ -18,6 +18,9 @@ from model.config import Config
 from model.errors import DataError
 
 FieldType = Literal["token", "token_seq", "float", "float_seq"]
+# Texts that pandas documents as missing; those that float() reads are not repeated here.
+_MISSING = frozenset(["", "NA", "N/A", "n/a", "null", "NULL", "None", "<NA>", "#N/A", "#NA", "#N/A N/A"])
+DEFAULT_ENCODING = "utf-8-sig"  # UTF-8, with or without the mark that spreadsheets put in front
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,6 @@ def read_table(path: Path, suffix: str, config: Config) -> Table:
     header = _read_header(path, config)
     columns = _wanted_columns(header, suffix, config)
     separator = config["field_separator"]
-    kinds = {name: ("float64" if name in columns and header[name] == "float" else "object") for name in header}
     try:
         with warnings.catch_warnings():
             # A row with too many fields would shift columns silently.
@@ -57,25 +59,29 @@ def read_table(path: Path, suffix: str, config: Config) -> Table:
                 names=list(header),
                 header=None,
                 skiprows=1,
-                dtype=kinds,
+                dtype={name: "float64" if name in columns and header[name] == "float" else "object" for name in header},
                 index_col=False,
-                encoding=config["encoding"] or "utf-8-sig",
+                encoding=config["encoding"] or DEFAULT_ENCODING,
             )
     except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise DataError(f"{path}: can't be read as a table: {error}. Check separators and quotes.") from error
+        problem = find_problem(path, header, columns, config) or f"{path}: can't be read as a table: {error}"
+        raise DataError(f"{problem.rstrip('. ')}. Check separators and quotes.") from error
     frame = frame[columns]
     for name in columns:
         if header[name] in ("token_seq", "float_seq"):
-            frame[name] = _split(frame[name], header[name], config)
+            frame[name] = _split(frame[name], header[name], path, config)
     return Table(path, {name: header[name] for name in columns}, frame)
 
 
 def _read_header(path: Path, config: Config) -> dict[str, FieldType]:
+    for key in ("field_separator", "seq_separator"):
+        if not config[key]:
+            raise DataError(f"{key} is empty, so nothing can be told apart in {path}. Set it to one character.")
     try:
-        with path.open(encoding=config["encoding"] or "utf-8-sig") as file:
+        with path.open(encoding=config["encoding"] or DEFAULT_ENCODING) as file:
             line = file.readline().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: can't be read: {error}.") from error
+    except (OSError, UnicodeDecodeError, LookupError) as error:
+        raise DataError(f"{path}: can't be read: {error}. Check the file, and the setting encoding.") from error
     header: dict[str, FieldType] = {}
     for column in line.split(config["field_separator"]):
         name, colon, kind = column.partition(":")
@@ -83,13 +89,15 @@ def _read_header(path: Path, config: Config) -> dict[str, FieldType]:
             raise DataError(
                 f"{path}, line 1: column {column!r} is not name:type. Types: {', '.join(get_args(FieldType))}."
             )
+        if name in header:
+            raise DataError(f"{path}, line 1: there are two columns {name!r}. Rename one of them.")
         header[name] = kind  # type: ignore[assignment]
     return header
 
 
 def _wanted_columns(header: dict[str, FieldType], suffix: str, config: Config) -> list[str]:
     load, unload = ((config[key] or {}).get(suffix) for key in ("load_col", "unload_col"))
-    if load is not None and unload is not None and config["load_col"] is not None:
+    if load is not None and unload is not None:
         raise DataError(f"load_col and unload_col both name columns of .{suffix}; keep one of them.")
     if unload is not None:
         return [name for name in header if name not in unload]
@@ -98,12 +106,53 @@ def _wanted_columns(header: dict[str, FieldType], suffix: str, config: Config) -
     return [name for name in header if name in load]
 
 
-def _split(column: pd.Series, kind: FieldType, config: Config) -> pd.Series:
+def _split(column: pd.Series, kind: FieldType, path: Path, config: Config) -> pd.Series:
     longest = (config["seq_len"] or {}).get(column.name)
+    if longest is not None and (type(longest) is not int or longest < 0):
+        raise DataError(f"seq_len: {column.name} = {longest!r}: write a whole number, or leave the column out.")
     separator = config["seq_separator"]
 
     def pieces(value: object) -> Sequence[str] | Sequence[float]:
         texts = [piece for piece in value.split(separator) if piece][:longest] if isinstance(value, str) else []
-        return [float(text) for text in texts] if kind == "float_seq" else texts
+        try:
+            return [float(text) for text in texts] if kind == "float_seq" else texts
+        except ValueError as error:
+            raise DataError(f"{path}: column {column.name!r} (float_seq): {value!r} is not made of numbers.") from error
 
     return pd.Series([pieces(value) for value in column], index=column.index, dtype=object)
+
+
+def find_problem(path: Path, header: dict[str, FieldType], columns: Sequence[str], config: Config) -> str | None:
+    """The first line that is no row of the table, in words; None when the trouble is of another kind.
+
+    Called once reading has failed, because a fast reader does not say where. Quoted fields may hold separators and
+    line ends, so a file with quotes is left to the reader's own words.
+    """
+    separator = config["field_separator"]
+    numbers = [(place, name) for place, name in enumerate(header) if name in columns and header[name] == "float"]
+    try:
+        with path.open(encoding=config["encoding"] or DEFAULT_ENCODING) as file:
+            for number, line in enumerate(file, start=1):
+                fields = line.rstrip("\r\n").split(separator)
+                if '"' in line or len(separator) > 1:
+                    return None
+                if number == 1 or fields == [""]:
+                    continue
+                if len(fields) > len(header):
+                    return f"{path}, line {number}: has {len(fields)} fields, line 1 names {len(header)} columns"
+                for place, name in numbers:
+                    text = fields[place] if place < len(fields) else ""
+                    if not _is_number(text):
+                        return f"{path}, line {number}: {name} = {text!r} is not a number"
+    except UnicodeDecodeError:
+        return None
+    return None
+
+
+def _is_number(text: str) -> bool:
+    """Whether pandas reads ``text`` as a float; what it calls missing is one too."""
+    try:
+        float(text)
+    except ValueError:
+        return text in _MISSING
+    return True

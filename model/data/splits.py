@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from model.data.sequences import Samples
-from model.errors import ConfigError
+from model.eval_args import check_split
 
 Split = tuple[Samples, Samples, Samples]
 
@@ -23,21 +23,15 @@ def split_samples(samples: Samples, eval_args: Mapping[str, Any]) -> Split:
     Raises:
         ConfigError: the split is none of these, or its argument is malformed.
     """
-    split = eval_args["split"]
-    if not isinstance(split, Mapping) or len(split) != 1:
-        raise ConfigError(f"eval_args split = {split!r}: write one of {{LS: valid_and_test}}, {{RS: [8, 1, 1]}}.")
-    kind, argument = next(iter(split.items()))
+    kind, argument = check_split(eval_args["split"])
     groups = _groups(samples, eval_args["group_by"])
     match kind:
         case "LS":
             parts = [_leave_one_out(len(group), argument) for group in groups]
         case "RS":
-            ratios = _ratios(argument)
-            parts = [_by_ratio(len(group), ratios) for group in groups]
-        case "TS":
-            parts = _by_time(samples, groups, _ratios(argument))
+            parts = [_by_ratio(len(group), argument) for group in groups]
         case _:
-            raise ConfigError(f"eval_args split = {split!r}: use LS, RS or TS.")
+            parts = _by_time(samples, groups, argument)
     rows: list[list[np.ndarray]] = [[], [], []]
     for group, sizes in zip(groups, parts, strict=True):
         cuts = np.cumsum(sizes)[:-1]
@@ -60,23 +54,14 @@ def _groups(samples: Samples, group_by: str | None) -> list[np.ndarray]:
 
 def _leave_one_out(number: int, argument: str) -> list[int]:
     match argument:
-        case "valid_and_test":
-            # Two samples: the later one is for the test, and none is left for validation.
-            test, valid = int(number >= 2), int(number >= 3)
         case "valid_only":
             test, valid = 0, int(number >= 2)
         case "test_only":
             test, valid = int(number >= 2), 0
         case _:
-            raise ConfigError(f"eval_args split LS = {argument!r}: use valid_and_test, valid_only or test_only.")
+            # Two samples: the later one is for the test, and none is left for validation.
+            test, valid = int(number >= 2), int(number >= 3)
     return [number - valid - test, valid, test]
-
-
-def _ratios(argument: Any) -> list[float]:
-    numbers = isinstance(argument, Sequence) and len(argument) == 3
-    if not numbers or any(not isinstance(r, int | float) or r < 0 for r in argument) or sum(argument) <= 0:
-        raise ConfigError(f"eval_args split = {argument!r}: needs three shares, e.g. [0.8, 0.1, 0.1].")
-    return [ratio / sum(argument) for ratio in argument]
 
 
 def _by_ratio(number: int, ratios: Sequence[float]) -> list[int]:
@@ -92,6 +77,8 @@ def _by_ratio(number: int, ratios: Sequence[float]) -> list[int]:
 
 
 def _by_time(samples: Samples, groups: list[np.ndarray], ratios: Sequence[float]) -> list[list[int]]:
+    if not len(samples):
+        return [[0, 0, 0] for _ in groups]
     times = samples.time.numpy()
     boundary = np.percentile(times, 100 * (1 - ratios[2]))
     parts = []

@@ -34,7 +34,12 @@ def write(
 
     Returns:
         The folder with the files.
+
+    Raises:
+        ValueError: there are fewer items than classes, or nobody and nothing to write about.
     """
+    if min(users, classes, events) < 1 or items < classes:
+        raise ValueError(f"{users} users, {items} items, {classes} classes, {events} events: too few of something.")
     rng = np.random.default_rng(seed)
     target = Path(folder) / name
     target.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import pytest
 
 from model.config import Config, load_config, parse_literal
 from model.errors import ConfigError
-from model.literals import read_yaml
+from model.literals import parse_yaml, read_yaml
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "config.json").read_text())
 CASES = {case["name"]: case for case in GOLDEN["cases"]}
@@ -138,6 +138,24 @@ def test_yaml_values_are_read_as_by_the_peer(text: str, wanted: Any, tmp_path: P
         assert (value, type(value)) == (wanted, type(wanted))
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["a: 2020-13-45", "a: ._", "a: 0b_", "[" * 3000, "a: &a [*a]", "\0"],
+    ids=["no date", "no float", "no integer", "too deep", "endless", "no text"],
+)
+def test_what_only_looks_like_yaml_is_refused_with_the_files_name(content: str) -> None:
+    with pytest.raises(ConfigError, match=r"^c\.yaml: "):
+        parse_yaml(content.encode(), "c.yaml")
+
+
+def test_aliases_may_repeat_a_value_but_not_unfold_to_a_bomb() -> None:
+    assert parse_yaml(b"a: &x [1, 2]\nb: *x\n", "c.yaml") == {"a": [1, 2], "b": [1, 2]}
+    lines = ["v0: &v0 [1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"v{n}: &v{n} [{', '.join([f'*v{n - 1}'] * 8)}]" for n in range(1, 8)]
+    with pytest.raises(ConfigError, match="Remove aliases"):
+        parse_yaml("\n".join(lines).encode(), "c.yaml")
+
+
 @pytest.mark.parametrize("content", ["- a\n- b\n", "!!python/object/apply:os.system ['true']\n", "a: [1\n"])
 def test_a_file_that_is_no_mapping_of_plain_values_is_refused(content: str, tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
@@ -161,12 +179,39 @@ def test_a_count_that_arrives_as_a_float_is_a_count() -> None:
     [
         ("n_layers", 2.5), ("n_layers", "two"), ("hidden_dropout_prob", 1.5), ("learner", "adamax"),
         ("hidden_act", "elu"), ("epochs", 0), ("learning_rate", float("nan")), ("n_layers", True),
+        ("seed", 2**40), ("learning_rate", float("inf")), ("eval_args", {"modes": "full"}),
+        ("eval_args", {"group_by": "item"}), ("eval_args", {"split": {"LS": "some"}}),
+        ("eval_args", {"split": {"RS": [0.8, 0.2]}}), ("clip_grad_norm", {"max": 1.0}), ("clip_grad_norm", {}),
+        ("load_col", {"inter": "user_id"}), ("unused_col", {"item": "class"}), ("val_interval", {1: "[0,1]"}),
         ("eval_args", {"mode": "uni0"}), ("eval_args", {"order": "RO"}), ("topk", []),
     ],
 )  # fmt: skip
 def test_a_value_that_does_not_fit_is_refused_with_its_key(key: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=key):
         load_config("S3Rec", "d", config_dict={key: value})
+
+
+@pytest.mark.parametrize(
+    ("sampling", "problem"),
+    [
+        ({"sample_num": 0}, "sample_num must be at least 1"),
+        ({"sample_num": 1.5}, "sample_num needs a whole number"),
+        ({"alpha": "high"}, "alpha needs a number"),
+        ({"sample": 2}, "Did you mean sample_num"),
+        ({"dynamic": True}, "dynamic"),
+        (5, "needs a mapping"),
+    ],
+)
+def test_negative_sampling_is_checked_when_the_loss_needs_it(sampling: Any, problem: str) -> None:
+    settings = {"train_neg_sample_args": sampling}
+    with pytest.raises(ConfigError, match=problem):
+        load_config("S3Rec", "d", config_dict={**settings, "loss_type": "BPR"})
+    assert load_config("S3Rec", "d", config_dict=settings)["train_neg_sample_args"] is None
+
+
+def test_the_id_column_of_a_chosen_file_is_loaded_though_load_col_forgets_it() -> None:
+    config = load_config("S3Rec", "d", config_dict={"load_col": {"inter": "*", "item": ["class"], "user": ["age"]}})
+    assert config["load_col"] == {"inter": "*", "item": ["class", "item_id"], "user": ["age", "user_id"]}
 
 
 def test_the_documented_defaults_win_over_the_shipped_ones() -> None:

@@ -42,9 +42,18 @@ def read(config: Config) -> SequentialDataset:
         ("user_id:token\titem_id\ttimestamp:float\n", r"d\.inter, line 1: column 'item_id' is not name:type"),
         ("user_id:token\titem_id:word\ttimestamp:float\n", r"line 1: column 'item_id:word'.*token_seq"),
         ("user_id:token\titem_id:token\n" + "u\ti\n", r"d\.inter: there is no loaded column 'timestamp'.*TIME_FIELD"),
-        (HEADER + "u1\ti1\tnoon\n", r"d\.inter: can't be read as a table"),
-        (HEADER + "u1\ti1\t1\textra\n", r"d\.inter: can't be read as a table"),
+        (HEADER + ROWS + "\nu1\ti1\tnoon\n", r"d\.inter, line 18: timestamp = 'noon' is not a number"),
+        (HEADER + "u1\ti1\t1\textra\n" + ROWS, r"d\.inter, line 2: has 4 fields, line 1 names 3 columns"),
+        (HEADER + ROWS + "u1\ti1\t1\textra\n", r"d\.inter, line 17: has 4 fields"),
+        (HEADER + ROWS + '"u1\ti1\t1\n', r"d\.inter: can't be read as a table.*quotes"),
         (HEADER, r"no row of \.inter is left"),
+        ("user_id:token\tuser_id:token\titem_id:token\n", r"line 1: there are two columns 'user_id'"),
+        (
+            HEADER.replace("user_id:token", "user_id:float") + "1\ti1\t1\n",
+            r"'user_id' \(USER_ID_FIELD\).*must be a token",
+        ),
+        (HEADER.replace("timestamp:float", "timestamp:token") + ROWS, r"'timestamp' orders .* must be a float"),
+        (HEADER.replace("\n", "\tv:float_seq\n") + "u1\ti1\t1\t1 x\n", r"'v' \(float_seq\): '1 x' is not made of"),
     ],
 )
 def test_malformed_files_are_refused(write: Callable[..., Config], inter: str, problem: str) -> None:
@@ -90,6 +99,42 @@ def test_interactions_of_unlisted_items_are_dropped_unless_told_otherwise(write:
     item = "item_id:token\tclass:token_seq\ni0\ta b\ni1\ta\ni2\t\n"
     assert read(write(HEADER + ROWS, item)).item_num == 4
     assert read(write(HEADER + ROWS, item, filter_inter_by_user_or_item=False)).item_num == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"encoding": "morse"}, "unknown encoding: morse.*the setting encoding"),
+        ({"field_separator": ""}, "field_separator is empty"),
+        ({"seq_separator": ""}, "seq_separator is empty"),
+        ({"seq_len": {"class": "two"}}, "seq_len: class = 'two': write a whole number"),
+        ({"val_interval": {"class": ["a"]}}, "'class' holds sequences"),
+        ({"normalize_field": ["age"]}, "normalize_field: there is no loaded column 'age'.*timestamp"),
+        ({"rm_dup_inter": "firs"}, "rm_dup_inter = 'firs'"),
+        ({"alias_of_item_id": ["next"]}, "no column 'next'.*alias_of"),
+        ({"benchmark_filename": ["train", "valid", "test"]}, r"d\.train\.inter: there is no such file"),
+    ],
+)
+def test_settings_that_do_not_fit_the_files_are_refused(
+    write: Callable[..., Config], changes: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(DataError, match=problem):
+        read(write(HEADER + ROWS, "item_id:token\tclass:token_seq\ni0\ta b\ni1\ta\n", **changes))
+
+
+def test_what_is_no_interval_is_ignored_but_said(
+    write: Callable[..., Config], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read(write(HEADER + ROWS, user_inter_num_interval=5)).user_num == 4
+    assert "user_inter_num_interval: '5' is no interval" in caplog.text
+
+
+def test_leaving_out_one_column_loads_the_others(write: Callable[..., Config]) -> None:
+    config = load_config("S3Rec", "d", config_dict={"unload_col": {"inter": ["rating"]}})
+    assert config["load_col"] is None
+    content = (HEADER + ROWS).replace("float\n", "float\trating:float\n", 1)
+    dataset = read(write(content, unload_col={"inter": ["rating"]}))
+    assert list(dataset.interactions.columns) == ["user_id", "item_id", "timestamp"]
 
 
 def test_loading_and_unloading_columns_of_one_file_is_a_contradiction(write: Callable[..., Config]) -> None:

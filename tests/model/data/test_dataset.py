@@ -148,8 +148,8 @@ def test_the_fingerprint_follows_content_and_data_settings_only(
     assert load_dataset(tiny_config(MAX_ITEM_LIST_LENGTH=5)).fingerprint != here
     folder = tmp_path / "tiny"
     folder.mkdir()
-    for file in (GOLDEN / "tiny").iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
+    for path in (GOLDEN / "tiny").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
     assert load_dataset(tiny_config(data_path=str(tmp_path))).fingerprint == here
     with (folder / "tiny.inter").open("a") as file:
         file.write("u01\ti01\t3\t1009999\n")
