@@ -68,6 +68,13 @@ TRAINING = (
         nullable=True,
         stages=_TRAINING,
     ),
+    Parameter(
+        "enable_amp",
+        "bool",
+        False,
+        "Whether matrix products round their factors to bfloat16 (TF32 on a GPU): faster, with other bits.",
+        stages=_TRAINING,
+    ),
     Parameter("shuffle", "bool", True, "Whether each epoch has its own order.", stages=_TRAINING),
     Parameter(
         "train_neg_sample_args",

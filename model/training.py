@@ -6,7 +6,8 @@ Knows batches and losses, not models.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,19 @@ def train_epoch(
     order = epoch_order(seed, epoch, number) if config["shuffle"] else torch.arange(number)
     batches = order.split(_positives_per_batch(config))  # type: ignore[no-untyped-call]
     objective.begin_epoch(epoch)
-    return train_batches(objective, optimizer, batches, epoch, config, on_progress)
+    with _rounded_products(config["enable_amp"]):
+        return train_batches(objective, optimizer, batches, epoch, config, on_progress)
+
+
+@contextmanager
+def _rounded_products(wanted: bool) -> Iterator[None]:
+    """Let matrix products round their factors: to bfloat16 on a CPU that has units for it, to TF32 on a GPU."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if wanted else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def train_batches(

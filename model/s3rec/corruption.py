@@ -48,7 +48,12 @@ def left_padded(samples: Samples, rows: Tensor, width: int) -> Tensor:
 
 
 def corrupt(
-    histories: Tensor, lengths: Tensor, mask_token: int, mask_ratio: float, generator: torch.Generator
+    histories: Tensor,
+    lengths: Tensor,
+    mask_token: int,
+    mask_ratio: float,
+    generator: torch.Generator,
+    highest_negative: int | None = None,
 ) -> PretrainBatch:
     """Draw one pretraining batch.
 
@@ -57,10 +62,11 @@ def corrupt(
         lengths: int64 [B], at least 1.
         mask_token: id of the mask token, one above the last item.
         mask_ratio: chance of every item to be masked.
+        highest_negative: last id that negatives are drawn from; the mask token, as in RecBole, unless given.
     """
     real = histories > 0
     masked = (_uniform(histories.shape, generator) < mask_ratio) & real
-    negatives = draw_outside(histories, mask_token, _uniform(histories.shape, generator))
+    negatives = draw_outside(histories, highest_negative or mask_token, _uniform(histories.shape, generator))
     segments = _segments(histories, lengths, mask_token, generator)
     return PretrainBatch(
         histories.masked_fill(masked, mask_token), histories, torch.where(masked, negatives, histories), *segments

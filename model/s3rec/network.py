@@ -41,6 +41,7 @@ class S3Rec(Recommender):
             raise ConfigError(f"hidden_size = {width}: n_heads = {heads} does not divide it. Change one of them.")
         self.item_num, self.mask_token, self.max_length = item_num, item_num, max_length
         self.hidden_dropout = config["hidden_dropout_prob"]
+        self.aligned_right = config["position_alignment"] == "right"
         self.item_embedding = nn.Embedding(item_num + 1, width, padding_idx=0)
         self.position_embedding = nn.Embedding(max_length, width)
         # padding_idx has no effect here (the matrix is used as a whole); RecBole declares it too.
@@ -56,21 +57,20 @@ class S3Rec(Recommender):
         self.map_norm = nn.Linear(width, width)
         self.sp_norm = nn.Linear(width, width)
 
-    def embed(self, items: Tensor, first_position: int, noise: Noise | None) -> Tensor:
-        """[B, l] item ids whose first column has position ``first_position`` -> [B, l, H]."""
-        positions = self.position_embedding.weight[first_position : first_position + items.shape[1]]
+    def embed(self, items: Tensor, positions: Tensor, noise: Noise | None) -> Tensor:
+        """Item ids [B, l] and rows of the position matrix [l, H] or [B, l, H] -> [B, l, H]."""
         embedded = lookup(items, self.item_embedding) + positions
         return dropout(self.LayerNorm(embedded), self.hidden_dropout, noise)
 
     def encode_pretraining(self, items: Tensor, noise: Noise | None, *, last_only: bool) -> Tensor:
         """Encode left-padded sequences, every position seeing every other.
 
-        ``items`` [B, l] are the last l columns of sequences padded to L, so that positions end at L - 1.
+        ``items`` [B, l] are the last l columns of sequences padded to L.
         Returns [B, l, H], or with ``last_only`` the last position's [B, H].
         """
-        embedded = self.embed(items, self.max_length - items.shape[1], noise)
-        # The bias is left out when no row is padded: adding zeros would change nothing.
         padded = items == 0
+        embedded = self.embed(items, self._pretraining_positions(padded), noise)
+        # The bias is left out when no row is padded: adding zeros would change nothing.
         bias = padded[:, None].to(embedded.dtype) * HIDDEN if self._any(padded) else None
         if not last_only:
             out: Tensor = self.trm_encoder(embedded, bias, noise)
@@ -78,14 +78,21 @@ class S3Rec(Recommender):
         last = torch.full((len(items),), items.shape[1] - 1, device=items.device)
         return self.trm_encoder.at_positions(embedded, last, bias, bias, noise)
 
+    def _pretraining_positions(self, padded: Tensor) -> Tensor:
+        width = padded.shape[1]
+        if self.aligned_right:
+            return self.position_embedding.weight[self.max_length - width :]
+        columns = torch.arange(width, device=padded.device) - padded.sum(1, keepdim=True)
+        return self.position_embedding.weight[columns.clamp_(min=0)]
+
     def encode_history(self, items: Tensor, lengths: Tensor, noise: Noise | None = None) -> Tensor:
         """Encode right-padded histories [B, l], every position seeing earlier ones; the last item's [B, H].
 
         Real positions never see the padding, which comes later; only the last layer, which looks back from one
         position, has to be told where the row ends.
         """
-        embedded = self.embed(items, 0, noise)
         width = items.shape[1]
+        embedded = self.embed(items, self.position_embedding.weight[:width], noise)
         causal = torch.full((width, width), HIDDEN, dtype=embedded.dtype, device=items.device).triu_(1)
         beyond = torch.arange(width, device=items.device) >= lengths[:, None]
         last_bias = beyond[:, None].to(embedded.dtype) * HIDDEN if self._any(beyond) else None

@@ -47,7 +47,9 @@ class PretrainLosses:
         return torch.stack([config[weight] * term for weight, term in terms.items()]).sum()
 
 
-def pretrain_losses(model: S3Rec, batch: PretrainBatch, features: Tensor, noise: Noise | None) -> PretrainLosses:
+def pretrain_losses(
+    model: S3Rec, batch: PretrainBatch, features: Tensor, noise: Noise | None, *, double_sigmoid: bool = True
+) -> PretrainLosses:
     """The four losses of S3Rec's pretraining.
 
     Args:
@@ -60,9 +62,9 @@ def pretrain_losses(model: S3Rec, batch: PretrainBatch, features: Tensor, noise:
     at_masked, items = hidden[masked], batch.pos_items[masked]
     return PretrainLosses(
         aap=_attribute_loss(model, model.aap_norm, hidden[visible], features[batch.pos_items[visible]]),
-        mip=_item_loss(model, at_masked, items, batch.neg_items[masked]),
+        mip=_item_loss(model, at_masked, items, batch.neg_items[masked], double_sigmoid),
         map=_attribute_loss(model, model.map_norm, at_masked, features[items]),
-        sp=_segment_loss(model, batch, noise),
+        sp=_segment_loss(model, batch, noise, double_sigmoid),
     )
 
 
@@ -71,21 +73,24 @@ def _attribute_loss(model: S3Rec, projection: torch.nn.Linear, hidden: Tensor, w
     return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
 
 
-def _item_loss(model: S3Rec, hidden: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+def _item_loss(model: S3Rec, hidden: Tensor, positive: Tensor, negative: Tensor, double_sigmoid: bool) -> Tensor:
     projected, items = model.mip_norm(hidden), model.item_embedding
-    return _preference((projected * lookup(positive, items)).sum(-1), (projected * lookup(negative, items)).sum(-1))
+    scores = ((projected * lookup(ids, items)).sum(-1) for ids in (positive, negative))
+    return _preference(*scores, double_sigmoid)
 
 
-def _segment_loss(model: S3Rec, batch: PretrainBatch, noise: Noise | None) -> Tensor:
+def _segment_loss(model: S3Rec, batch: PretrainBatch, noise: Noise | None, double_sigmoid: bool) -> Tensor:
     sequences = torch.cat([batch.masked_segment_sequence, batch.pos_segment, batch.neg_segment])
     context, positive, negative = model.encode_pretraining(sequences, noise, last_only=True).chunk(3)
     context = model.sp_norm(context)
-    return _preference((context * positive).sum(-1), (context * negative).sum(-1))
+    return _preference((context * positive).sum(-1), (context * negative).sum(-1), double_sigmoid)
 
 
-def _preference(positive: Tensor, negative: Tensor) -> Tensor:
-    """-log sigmoid of a difference of *sigmoids*: RecBole applies the sigmoid twice, and so do we."""
-    return -F.logsigmoid(torch.sigmoid(positive) - torch.sigmoid(negative)).sum()
+def _preference(positive: Tensor, negative: Tensor, double_sigmoid: bool) -> Tensor:
+    """-log sigmoid of the difference of scores, or as RecBole has it of their sigmoids."""
+    if double_sigmoid:
+        positive, negative = torch.sigmoid(positive), torch.sigmoid(negative)
+    return -F.logsigmoid(positive - negative).sum()
 
 
 class _S3RecObjective(Objective):
@@ -143,19 +148,25 @@ class PretrainObjective(_S3RecObjective):
 
     def __init__(self, model: Recommender, dataset: SequentialDataset, config: Config) -> None:
         super().__init__(model, dataset, config)
-        features = dataset.item_attributes(config["item_attribute"]).multi_hot()
+        missing_sets_last = config["missing_attribute"] == "last"
+        features = dataset.item_attributes(config["item_attribute"], missing_sets_last=missing_sets_last).multi_hot()
         # The mask token has a row too (it can be drawn into a segment's pool only as an item, never as one).
         self.features = F.pad(features, (0, 0, 0, 1)).to(self.device)
 
     def backward(self, rows: Tensor) -> Tensor:
-        """See :meth:`Objective.backward`; the loss is a sum over the batch."""
+        """See :meth:`Objective.backward`; the loss is a sum over the batch, unless configured to be a mean."""
         rows = _by_length(rows, self.samples.length)
         lengths = self.samples.length[rows]
         histories = left_padded(self.samples, rows, self.model.max_length)
-        batch = corrupt(histories, lengths, self.model.mask_token, self.config["mask_ratio"], self._draws)
+        config, mask = self.config, self.model.mask_token
+        highest_negative = mask if config["mask_token_negative"] else mask - 1
+        batch = corrupt(histories, lengths, mask, config["mask_ratio"], self._draws, highest_negative)
+        samples = len(rows) if config["pretrain_reduction"] == "mean" else 1
 
         def loss_of(model: S3Rec, part: slice, longest: int, noise: Noise) -> Tensor:
-            return pretrain_losses(model, batch.part(part, longest), self.features, noise).total(self.config)
+            rows_of_part, twice = batch.part(part, longest), config["double_sigmoid"]
+            losses = pretrain_losses(model, rows_of_part, self.features, noise, double_sigmoid=twice)
+            return losses.total(config) / samples
 
         return self._backward(lengths, loss_of)
 
@@ -181,23 +192,27 @@ class FinetuneObjective(_S3RecObjective):
         def loss_of(model: S3Rec, part: slice, longest: int, noise: Noise) -> Tensor:
             encoded = model.encode_history(self.samples.padded(rows[part], longest), lengths[part], noise)
             wrong = negatives[part] if negatives is not None else None
-            return finetune_loss(model, encoded, targets[part], wrong) / len(rows)
+            loss = finetune_loss(model, encoded, targets[part], wrong, special=self.config["rank_special_tokens"])
+            return loss / len(rows)
 
         return self._backward(lengths, loss_of)
 
 
-def finetune_loss(model: S3Rec, encoded: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
+def finetune_loss(
+    model: S3Rec, encoded: Tensor, targets: Tensor, negatives: Tensor | None, *, special: bool = True
+) -> Tensor:
     """Sum over the micro-batch of CE (no negatives) or BPR.
 
-    CE ranks against all rows of the item matrix, padding and mask token included, as RecBole does. BPR with several
-    negatives per sample is their mean.
+    With ``special`` CE ranks against all rows of the item matrix, padding and mask token included, as RecBole does.
+    BPR with several negatives per sample is their mean.
 
     Args:
         encoded: float [B, H]. targets: int64 [B]. negatives: int64 [B, n] or None.
     """
     items = model.item_embedding
     if negatives is None:
-        return F.cross_entropy(encoded @ items.weight.T, targets, reduction="sum")
+        ranked, first = (items.weight, 0) if special else (items.weight[1:-1], 1)
+        return F.cross_entropy(encoded @ ranked.T, targets - first, reduction="sum")
     positive = (encoded * lookup(targets, items)).sum(-1, keepdim=True)
     negative = torch.bmm(lookup(negatives, items), encoded[:, :, None])[:, :, 0]
     return -torch.log(1e-10 + torch.sigmoid(positive - negative)).mean(-1).sum()

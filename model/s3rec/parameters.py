@@ -77,4 +77,54 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("save_step", "int", 10, "Pretraining epochs between checkpoints.", minimum=1),
     Parameter("pre_model_path", "str", "", "Pretrained checkpoint that finetuning of the Python API starts from."),
     Parameter("loss_type", "str", "CE", "Loss of finetuning.", choices=("CE", "BPR"), stages=_FINETUNE),
+    # Where RecBole is likely wrong: the defaults are what it does.
+    Parameter(
+        "position_alignment",
+        "str",
+        "right",
+        "Pretraining numbers positions so that histories end at the last one ('right', RecBole), or begin at the "
+        "first one as in finetuning ('left'), so that short histories are finetuned on the positions they learned.",
+        choices=("right", "left"),
+        stages=_PRETRAIN,
+    ),
+    Parameter(
+        "double_sigmoid",
+        "bool",
+        True,
+        "Item and segment losses compare sigmoids of scores, which bounds them and weakens their gradients (RecBole); "
+        "false: the scores.",
+        stages=_PRETRAIN,
+    ),
+    Parameter(
+        "mask_token_negative",
+        "bool",
+        True,
+        "The mask token can be drawn as the wrong item for a masked one (RecBole); false: items only.",
+        stages=_PRETRAIN,
+    ),
+    Parameter(
+        "missing_attribute",
+        "str",
+        "last",
+        "An item without a value in a single-valued attribute column counts as having the last value ('last', "
+        "RecBole) or no attribute ('none').",
+        choices=("last", "none"),
+        stages=_PRETRAIN,
+    ),
+    Parameter(
+        "pretrain_reduction",
+        "str",
+        "sum",
+        "Pretraining adds losses up over a batch, so that gradients grow with its size ('sum', RecBole), or divides "
+        "by its samples ('mean').",
+        choices=("sum", "mean"),
+        stages=_PRETRAIN,
+    ),
+    Parameter(
+        "rank_special_tokens",
+        "bool",
+        True,
+        "Cross entropy counts padding and mask token among the items to rank (RecBole); false: items only.",
+        stages=_FINETUNE,
+    ),
 )
