@@ -22,8 +22,12 @@ from model.recommender import Objective
 if TYPE_CHECKING:
     from model.config import Config
 
-# Called after each batch with the share of the epoch that is done and the batch's loss. May raise to interrupt.
+# Called after each batch (on a GPU: after some) with the share of the epoch that is done and the batch's loss. May
+# raise to interrupt.
 Progress = Callable[[float, float], None]
+
+# Batches on a GPU between two looks at the loss.
+_BATCHES_UNREAD = 16
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -97,6 +101,7 @@ def train_epoch(
     """
     seed = config["seed"]
     order = epoch_order(seed, epoch, number) if config["shuffle"] else torch.arange(number)
+    order = order.to(optimizer.param_groups[0]["params"][0].device)
     batches = order.split(_positives_per_batch(config))  # type: ignore[no-untyped-call]
     objective.begin_epoch(epoch)
     with _rounded_products(config["enable_amp"]):
@@ -132,16 +137,14 @@ def train_batches(
         loss = objective.backward(rows)
         if clip:
             nn.utils.clip_grad_norm_(parameters, **clip)
-        # On a GPU reading the loss would wait for it, so there it is looked at when somebody wants to see it.
-        if not loss.is_cuda or on_progress is not None:
-            _check(float(loss), epoch, index)
         optimizer.step()
         total = loss if total is None else total + loss
-        if on_progress is not None:
-            on_progress((index + 1) / len(batches), float(loss))
-    result = float(total) if total is not None else 0.0
-    _check(result, epoch, len(batches) - 1)
-    return result
+        # Reading the loss makes the program wait for a GPU, so there it is looked at now and then.
+        if not loss.is_cuda or index % _BATCHES_UNREAD == _BATCHES_UNREAD - 1 or index == len(batches) - 1:
+            _check(float(total), epoch, index)
+            if on_progress is not None:
+                on_progress((index + 1) / len(batches), float(loss))
+    return float(total) if total is not None else 0.0
 
 
 def _positives_per_batch(config: Config) -> int:

@@ -56,30 +56,54 @@ def pretrain_losses(
         batch: left padded, possibly cut to its last columns.
         features: multi-hot attributes by item id, float [item_num + 1, F].
     """
-    masked = batch.masked_item_sequence == model.mask_token
-    visible = (batch.masked_item_sequence != 0) & ~masked
-    hidden = model.encode_pretraining(batch.masked_item_sequence, noise, last_only=False)
-    at_masked, items = hidden[masked], batch.pos_items[masked]
+    inputs = batch.masked_item_sequence
+    masked = _Positions(inputs == model.mask_token)
+    visible = _Positions((inputs != 0) & (inputs != model.mask_token))
+    hidden = model.encode_pretraining(inputs, noise, last_only=False)
+    at_masked, items = masked.of(hidden), masked.of(batch.pos_items)
+    seen = features[visible.of(batch.pos_items)]
     return PretrainLosses(
-        aap=_attribute_loss(model, model.aap_norm, hidden[visible], features[batch.pos_items[visible]]),
-        mip=_item_loss(model, at_masked, items, batch.neg_items[masked], double_sigmoid),
-        map=_attribute_loss(model, model.map_norm, at_masked, features[items]),
-        sp=_segment_loss(model, batch, noise, double_sigmoid),
+        aap=visible.total(_attribute_losses(model, model.aap_norm(visible.of(hidden)), seen)),
+        mip=masked.total(_item_losses(model, at_masked, items, masked.of(batch.neg_items), double_sigmoid)),
+        map=masked.total(_attribute_losses(model, model.map_norm(at_masked), features[items])),
+        sp=_segment_losses(model, batch, noise, double_sigmoid).sum(),
     )
 
 
-def _attribute_loss(model: S3Rec, projection: torch.nn.Linear, hidden: Tensor, wanted: Tensor) -> Tensor:
-    logits = projection(hidden) @ model.feature_embedding.weight.T
-    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
+class _Positions:
+    """The positions of a batch at which a loss counts.
+
+    On a CPU the loss is computed there only. How many there are is not known without asking, so on a GPU, which would
+    have to be waited for, it is computed everywhere and the rest is multiplied by zero.
+    """
+
+    def __init__(self, where: Tensor) -> None:
+        flat = where.flatten()
+        self._index = None if flat.is_cuda else flat.nonzero()[:, 0]
+        self._counts = flat
+
+    def of(self, values: Tensor) -> Tensor:
+        """[B, l, ...] -> [n, ...]."""
+        flat = values.flatten(0, 1)
+        return flat if self._index is None else flat.index_select(0, self._index)
+
+    def total(self, losses: Tensor) -> Tensor:
+        """[n] -> the sum over the positions."""
+        return losses.sum() if self._index is not None else (losses * self._counts).sum()
 
 
-def _item_loss(model: S3Rec, hidden: Tensor, positive: Tensor, negative: Tensor, double_sigmoid: bool) -> Tensor:
+def _attribute_losses(model: S3Rec, projected: Tensor, wanted: Tensor) -> Tensor:
+    logits = projected @ model.feature_embedding.weight.T
+    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(-1)
+
+
+def _item_losses(model: S3Rec, hidden: Tensor, positive: Tensor, negative: Tensor, double_sigmoid: bool) -> Tensor:
     projected, items = model.mip_norm(hidden), model.item_embedding
-    scores = ((projected * lookup(ids, items)).sum(-1) for ids in (positive, negative))
-    return _preference(*scores, double_sigmoid)
+    right, wrong = ((projected * lookup(ids, items)).sum(-1) for ids in (positive, negative))
+    return _preference(right, wrong, double_sigmoid)
 
 
-def _segment_loss(model: S3Rec, batch: PretrainBatch, noise: Noise | None, double_sigmoid: bool) -> Tensor:
+def _segment_losses(model: S3Rec, batch: PretrainBatch, noise: Noise | None, double_sigmoid: bool) -> Tensor:
     sequences = torch.cat([batch.masked_segment_sequence, batch.pos_segment, batch.neg_segment])
     context, positive, negative = model.encode_pretraining(sequences, noise, last_only=True).chunk(3)
     context = model.sp_norm(context)
@@ -90,7 +114,7 @@ def _preference(positive: Tensor, negative: Tensor, double_sigmoid: bool) -> Ten
     """-log sigmoid of the difference of scores, or as RecBole has it of their sigmoids."""
     if double_sigmoid:
         positive, negative = torch.sigmoid(positive), torch.sigmoid(negative)
-    return -F.logsigmoid(positive - negative).sum()
+    return -F.logsigmoid(positive - negative)
 
 
 class _S3RecObjective(Objective):
