@@ -242,6 +242,8 @@ class _Run:
 
         def step(session: Session) -> None:
             rows.write_epoch(session, values)
+            mine = Slot.id == self.claim.slot_id
+            session.execute(update(Slot).where(mine).values(seconds_run=Slot.seconds_run + report.seconds))
             claim_rows.note_advance(session, self.claim)
 
         self.runner._transact(step)

@@ -18,7 +18,7 @@ from tuner.specification import PrunerSpecification, SamplerSpecification
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows
 from tuner.store.states import WorkerState
-from tuner.store.tables import Progress, SharedStage, Slot, StageEpoch, Study, Worker
+from tuner.store.tables import Epoch, Progress, SharedStage, Slot, StageEpoch, Study, Worker
 
 Create = Callable[..., int]
 
@@ -241,6 +241,7 @@ def test_pruned_trials_keep_their_best_result(database: Database, settings: Sett
     [
         ({"early_stop": 2}, "early stop: no improvement in 2 trials since trial 0"),
         ({"target_value": 0.0}, "target value: trial 0 reached"),
+        ({"computing_hours": 1e-9}, "computing time: "),
     ],
 )
 def test_every_ending_says_why(
@@ -252,6 +253,16 @@ def test_every_ending_says_why(
     assert record.state is StudyState.COMPLETED
     assert record.reason is not None
     assert record.reason.startswith(reason)
+
+
+def test_computing_time_is_that_of_all_epochs(database: Database, settings: Settings, create: Create) -> None:
+    study_id = create(space={"width": [4, 8], "finetune.learning_rate": [0.1, 0.01]})
+    work(settings)
+    with database.session() as session:
+        shared = session.scalar(sa.select(sa.func.sum(StageEpoch.seconds))) or 0.0
+        own = session.scalar(sa.select(sa.func.sum(Epoch.seconds))) or 0.0
+        assert rows.computing_seconds(session, study_id) == pytest.approx(shared + own)
+    assert min(shared, own) > 0.0
 
 
 def test_only_the_best_trials_checkpoint_is_kept(database: Database, settings: Settings, create: Create) -> None:
