@@ -69,7 +69,7 @@ class TrialRunner:
         """
         number = patiently(lambda: self.trials.begin(claim))
         self._transact(lambda session: claim_rows.link(session, claim, number))
-        trial = patiently(lambda: self.trials.open(number, self.plan.specification.seed))
+        trial = patiently(lambda: self.trials.open(number))
         if trial.ended is not None:
             return ENDINGS[trial.ended]
         run = _Run(self, claim, trial)
