@@ -31,6 +31,8 @@ from tuner.specification import (
 BUDGET_FIELDS = frozenset(
     {"max_trials", "timeout_seconds", "computing_hours", "early_stop", "target_value", "max_failures", "workers"}
 )
+# Fields that early versions did not have; where they are not set, a study keeps the name that it had then.
+_LATER_FIELDS = frozenset({"warm_start", "confirm"})
 
 
 def _named(value: Any) -> Any:
@@ -61,6 +63,9 @@ class StudyOptions(BaseModel):
     early_stop: int | None = Field(default=None, ge=1, description="End after this many trials without improvement.")
     target_value: float | None = Field(default=None, description="End when the objective reaches this value.")
     max_failures: int = Field(default=5, ge=1, description="Failures in a row that pause the study.")
+    warm_start: str | None = Field(
+        default=None, description="A study (name or id) whose finished trials the sampler begins from."
+    )
     seed: int = Field(default=2020, ge=0, description="Seed of the search.")
     workers: int | None = Field(default=None, ge=1, description="Trials at once at most.")
 
@@ -147,7 +152,11 @@ def _comparable(specification: StudySpecification) -> dict[str, Any]:
 
 
 def _derived_name(fields: Mapping[str, Any]) -> str:
-    content = {key: value for key, value in fields.items() if key not in BUDGET_FIELDS}
+    content = {
+        key: value
+        for key, value in fields.items()
+        if key not in BUDGET_FIELDS and (value is not None or key not in _LATER_FIELDS)
+    }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:6]
     return f"{safe_name(fields['model'])}-{safe_name(fields['dataset'])[:60]}-{digest}"
 

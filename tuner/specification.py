@@ -55,5 +55,8 @@ class StudySpecification(BaseModel):
     early_stop: int | None = Field(default=None, ge=1, description="End after this many trials without improvement.")
     target_value: float | None = Field(default=None, description="End when the objective reaches this value.")
     max_failures: int = Field(default=5, ge=1, description="Failures in a row that pause the study.")
+    warm_start: str | None = Field(
+        default=None, description="A study (name or id) whose finished trials the sampler begins from."
+    )
     seed: int = Field(default=2020, ge=0, description="Seed of the search; training uses config['seed'].")
     workers: int | None = Field(default=None, ge=1, description="Trials at once; None: what the installation allows.")

@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import optuna
+from optuna.trial import TrialState as OptunaState
 
+from tuner.engine.optuna_trials import of_the_search
 from tuner.store import Database
 from tuner.store import repository as rows
 from tuner.store.tables import Study
@@ -50,7 +52,10 @@ def remove_finished(database: Database, root: Path, study: Study) -> None:
 
 
 def _best_number(database: Database, study: Study) -> int | None:
-    try:
-        return optuna.load_study(study_name=study.optuna_name, storage=database.storage).best_trial.number
-    except ValueError:  # no trial has a value
-        return None
+    found = optuna.load_study(study_name=study.optuna_name, storage=database.storage).get_trials(
+        deepcopy=False, states=(OptunaState.COMPLETE,)
+    )
+    best = max if study.direction == "maximize" else min
+    # The first of equal ones: max and min return it.
+    chosen = best(of_the_search(found), key=lambda trial: trial.value or 0.0, default=None)
+    return None if chosen is None else chosen.number

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.trial import FrozenTrial
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
-from tuner.engine import pruners, samplers
+from tuner.engine import pruners, samplers, warm_start
 from tuner.engine.inputs import check_inputs, pinned
 from tuner.engine.plan import GridPoint, Plan, make_plan
 from tuner.engine.record import StudyRecord, record
@@ -48,10 +49,11 @@ def create(database: Database, settings: Settings, specification: StudySpecifica
     sampler = samplers.choose(specification, plan.space)
     pruner = pruners.choose(specification.pruner)
     _check_stages(plan)
+    warm = warm_start.gather(database, plan, sampler.name)
     specification = pinned(specification, plan)
     slots = _slots(plan, sampler)
     settings.artifacts.mkdir(parents=True, exist_ok=True)
-    optuna_study = _create_optuna_study(database, plan)
+    optuna_study = _create_optuna_study(database, plan, warm.trials)
     study = Study(
         name=specification.name,
         specification=specification.model_dump(mode="json"),
@@ -71,10 +73,12 @@ def create(database: Database, settings: Settings, specification: StudySpecifica
             session.flush()
             session.execute(insert(Slot), [slot | {"study_id": study.id} for slot in slots])
             rows.add_event(session, study.id, "created", f"{len(slots)} trials, sampler {sampler.name}.")
+            for note in warm.notes:
+                rows.add_event(session, study.id, "warm_start", note)
     except IntegrityError:
         # Another process created the name meanwhile; the Optuna study is its.
         raise _taken(specification.name) from None
-    return record(study, _warnings(plan))
+    return record(study, (*_warnings(plan), *warm.notes))
 
 
 def grid_slot(point: GridPoint, ordinal: int) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def _slots(plan: Plan, sampler: samplers.Choice) -> list[dict[str, Any]]:
     return [sampled_slot(place) for place in range(sampler.max_trials)]
 
 
-def _create_optuna_study(database: Database, plan: Plan) -> optuna.Study:
+def _create_optuna_study(database: Database, plan: Plan, begin_from: Sequence[FrozenTrial]) -> optuna.Study:
     name = plan.specification.name
     with optuna_quiet():
         try:
@@ -129,6 +133,7 @@ def _create_optuna_study(database: Database, plan: Plan) -> optuna.Study:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names([plan.metric])
+        study.add_trials(begin_from)
     return study
 
 
@@ -136,7 +141,8 @@ def _remove_leftover(database: Database, name: str) -> None:
     """Delete the Optuna study that a process left which died while creating a study of this name."""
     existing = optuna.load_study(study_name=name, storage=database.storage)
     mark = existing.user_attrs.get(MARK)
-    if mark is None or existing.get_trials(deepcopy=False):
+    begun = any(warm_start.WARM_START not in trial.user_attrs for trial in existing.get_trials(deepcopy=False))
+    if mark is None or begun:
         raise StudyExists(f"The database has an Optuna study {name!r} that was not made here. Choose another name.")
     if time.time() - mark["created"] < _CREATION_SECONDS:
         raise _taken(name)

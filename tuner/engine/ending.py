@@ -6,6 +6,7 @@ import optuna
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from tuner.engine.optuna_trials import of_the_search
 from tuner.engine.stopping import reason_to_end, standing
 from tuner.engine.study import end_soon
 from tuner.specification import StudySpecification
@@ -71,7 +72,7 @@ def _rule_met(database: Database, study_id: int) -> str | None:
     trials: list[optuna.trial.FrozenTrial] = []
     optuna_study = optuna.load_study(study_name=study.optuna_name, storage=database.storage)
     if specification.early_stop is not None or specification.target_value is not None:
-        trials = optuna_study.get_trials(deepcopy=False)
+        trials = of_the_search(optuna_study.get_trials(deepcopy=False))
     since = 0.0 if study.running_since is None else (utc_now() - study.running_since).total_seconds()
     seconds = study.seconds_before + since
     return reason_to_end(specification, standing(trials, optuna_study.direction, seconds, computing))

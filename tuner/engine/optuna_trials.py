@@ -20,7 +20,7 @@ Intermediate values are the validation scores; the step is the finetuning epoch,
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ from optuna.trial import FrozenTrial, Trial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from tuner.engine import pruners
-from tuner.engine.asks import Asker, Sight, look
+from tuner.engine.asks import CONFIRMS, Asker, Sight, look
 from tuner.engine.plan import Plan
 from tuner.store import Database
 from tuner.store.claims import Claim
@@ -163,6 +163,11 @@ def asker(study: Study, plan: Plan) -> Asker:
         plan.space.distributions(),
         plan.specification.seed,
     )
+
+
+def of_the_search(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials in which the study itself looked for the best: not those it began from, and no confirmations."""
+    return [trial for trial in trials if SLOT in trial.user_attrs and CONFIRMS not in trial.user_attrs]
 
 
 def fail_optuna_trial(database: Database, optuna_name: str, number: int, why: str) -> None:

@@ -134,6 +134,27 @@ class SpaceParameter:
             return self._recbole_multiple(round(represented / cast(float, self.q)))
         return float(represented)
 
+    def representation(self, value: Any) -> Any:
+        """Optuna's representation of a configuration value: the inverse of :meth:`value`.
+
+        Raises:
+            SpaceError: the parameter can't take that value.
+        """
+        if self.type == "choice":
+            for label, option in zip(self._labels, self.values, strict=True):
+                if _json(option) == _json(value) or (_is_number(option) and _is_number(value) and option == value):
+                    return label
+            raise self._outside(value)
+        low, high = cast("tuple[float, float]", self.effective_range)
+        if not _is_number(value) or not low <= value <= high:
+            raise self._outside(value)
+        if self.type != "quniform":
+            return float(value)
+        multiple = round(value / cast(float, self.q))
+        if not math.isclose(self._recbole_multiple(multiple), value, rel_tol=1e-9, abs_tol=1e-12):
+            raise self._outside(value)
+        return float(multiple * Decimal(str(self.q)))
+
     def represented(self) -> Iterator[Any]:
         """Every value in Optuna's representation, in declared order; the parameter must be finite."""
         if self.type == "choice":
@@ -352,6 +373,10 @@ def _plain(option: Any, name: str) -> Any:
     if option is None or isinstance(option, bool | int | float | str):
         return option
     raise SpaceError(f"{name}: {option!r} is no option.", "Options are numbers, texts, lists and mappings.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _json(value: Any) -> str:

@@ -40,7 +40,7 @@ def make_asker(name: str, pruner: BasePruner | None = None) -> Asker:
 
 def value(params: dict[str, Any]) -> float:
     """Best at dropout 0.1, size 48, loss CE; what the rate is does not matter."""
-    return -abs(params["dropout"] - 0.1) - abs(params["size"] - 48) / 100 - (params["loss"] == "BPR")
+    return float(-abs(params["dropout"] - 0.1) - abs(params["size"] - 48) / 100 - (params["loss"] == "BPR"))
 
 
 def run(asker: Asker, trials: int, workers: int = 1) -> list[FrozenTrial]:

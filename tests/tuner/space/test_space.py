@@ -177,3 +177,21 @@ def test_values_must_be_those_of_the_space() -> None:
     for params in ({"a": 1}, {"a": 1, "b": 0.5, "c": 1}, {"a": 3, "b": 0.5}, {"a": 1, "b": "x"}):
         with pytest.raises(SpaceError):
             found.values(params)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "outside"),
+    [
+        (SpaceParameter("a", "choice", (1, True, "1", [1, 2], {"b": 1}, None, 0.5)), [2, False, "2", [2, 1]]),
+        (SpaceParameter("a", "quniform", low=0.2, high=0.6, q=0.1), [0.25, 0.7, "0.2", True]),
+        (SpaceParameter("a", "quniform", low=8.0, high=64.0, q=8.0), [0, 12, 72]),
+        (SpaceParameter("a", "uniform", low=0.5, high=0.5), [0.4]),
+    ],
+)
+def test_values_are_represented_as_they_were_before(parameter: SpaceParameter, outside: list[object]) -> None:
+    for represented in parameter.represented():
+        again = parameter.representation(parameter.value(represented))
+        assert (again, type(again)) == (represented, type(represented))
+    for value in outside:
+        with pytest.raises(SpaceError, match="outside the search space"):
+            parameter.representation(value)
