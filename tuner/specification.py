@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SamplerName = Literal["auto", "exhaustive", "random", "tpe", "gp", "cmaes", "qmc"]
-PrunerName = Literal["none", "median", "percentile", "successive_halving", "hyperband", "patient"]
+PrunerName = Literal["none", "median", "percentile", "successive_halving", "hyperband", "patient", "asha_promotion"]
 
 # RecBole's HyperTuning names of the algorithms.
 RECBOLE_ALGORITHMS: dict[str, SamplerName] = {"exhaustive": "exhaustive", "random": "random", "bayes": "tpe"}

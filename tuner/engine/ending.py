@@ -7,37 +7,49 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from tuner.engine.optuna_trials import of_the_search
+from tuner.engine.promotion import end_paused
 from tuner.engine.stopping import reason_to_end, standing
 from tuner.engine.study import end_soon
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows
+from tuner.store.rungs import any_paused
 from tuner.store.tables import Slot, Study, utc_now
 
 
 def settle(database: Database, study_id: int) -> None:
     """Pause or end the study if it is time to; safe for several processes at once."""
     reason = _rule_met(database, study_id)
+    while _waits_for_paused(database, study_id, reason):
+        end_paused(database, study_id)
+
+
+def _waits_for_paused(database: Database, study_id: int, reason: str | None) -> bool:
+    """Settle the study, unless it ends and trials that wait for a promotion must be ended before it."""
     with database.transaction() as session:
         study = session.scalar(select(Study).where(Study.id == study_id).with_for_update())
         if study is None or study.state.ended:
-            return
+            return False
+        paused = any_paused(session, study_id)
         if study.state is StudyState.STOPPING:
+            if paused:
+                return True
             if not rows.has_work_begun(session, study_id):
                 rows.set_state(session, study, study.ends_as or StudyState.STOPPED, study.reason)
         elif not _has_open_slots(session, study_id):
+            if paused:
+                return True
             _complete(session, study)
         elif study.state is StudyState.RUNNING and (why := _failing(session, study)):
             rows.set_state(session, study, StudyState.PAUSED, why)
         elif study.state is not StudyState.PAUSED and reason is not None:
             end_soon(session, study, StudyState.COMPLETED, reason)
+            return paused
+    return False
 
 
 def _has_open_slots(session: Session, study_id: int) -> bool:
-    waiting_or_running = exists().where(
-        Slot.study_id == study_id, Slot.state.in_((TrialState.WAITING, TrialState.RUNNING))
-    )
-    return bool(session.scalar(select(waiting_or_running)))
+    return bool(session.scalar(select(exists().where(Slot.study_id == study_id, rows.still_open()))))
 
 
 def _complete(session: Session, study: Study) -> None:

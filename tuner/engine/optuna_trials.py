@@ -6,6 +6,7 @@ User attributes of our trials, readable with any Optuna tool:
 ``slot``           id of the row in ``rectuner_slots`` that claims the trial
 ``seen``           numbers of the finished trials that the sampler was shown, as ranges ("0-3,5")
 ``running``        numbers of the trials that it was shown as chosen, but without a result
+``reached``        {number: epoch} of those that it was shown as pruned, for they wait at a rung
 ``values``         the parameters as the configuration got them, where Optuna stores another form
 ``best_epoch``     finetuning epoch (from 1) of the best validation score
 ``valid_result``   every metric on the validation split at that epoch
@@ -33,7 +34,8 @@ from optuna.trial import TrialState as OptunaState
 from tuner.engine import pruners
 from tuner.engine.asks import CONFIRMS, Asker, Sight, look
 from tuner.engine.plan import Plan
-from tuner.store import Database
+from tuner.engine.promotion import NAME as ASHA_PROMOTION
+from tuner.store import Database, rungs
 from tuner.store.claims import Claim
 from tuner.store.tables import Study
 
@@ -72,15 +74,19 @@ class OptunaTrial:
                 self._trial.set_user_attr(name, value)
 
     def tell(self, state: OptunaState, value: float | None = None) -> None:
-        """End the trial, unless it has ended."""
+        """End the trial, unless it has ended. A pruned one gets its value too, which ``Study.tell`` does not allow."""
         with contextlib.suppress(UpdateFinishedTrialError):
-            self.study.tell(self.number, value, state, skip_if_finished=True)
+            if state is OptunaState.PRUNED and value is not None and self._trial is not None:
+                self.study._storage.set_trial_state_values(self._trial._trial_id, state, [value])
+            else:
+                self.study.tell(self.number, value, state, skip_if_finished=True)
 
 
 class OptunaTrials:
     """The trials of one study."""
 
     def __init__(self, database: Database, study: Study, plan: Plan) -> None:
+        self._database, self._row = database, study
         self._storage = database.storage
         self._plan = plan
         self._tried: set[int] = set()
@@ -135,7 +141,7 @@ class OptunaTrials:
         trials = self._study.get_trials(deepcopy=False)
         sight = Sight.recorded(trial)
         if sight is None:
-            sight = look(trials, trial.number, self._plan.space.names)
+            sight = look(trials, trial.number, self._plan.space.names, self._reached())
             for name, attribute in sight.attributes.items():
                 self._storage.set_trial_user_attr(trial_id, name, attribute)
         answer = self._asker.ask(trial.number, sight, trials)
@@ -145,6 +151,12 @@ class OptunaTrials:
             if name not in trial.params:
                 value = distribution.to_internal_repr(answer.params[name])
                 self._storage.set_trial_param(trial_id, name, value, distribution)
+
+    def _reached(self) -> dict[int, int]:
+        if self._row.pruner["name"] != ASHA_PROMOTION:
+            return {}
+        with self._database.session() as session:
+            return rungs.reached(session, self._row.id)
 
     def _find(self, slot_id: int) -> FrozenTrial | None:
         for trial in self._study.get_trials(deepcopy=False):

@@ -18,6 +18,8 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 
+from tuner.engine.promotion import NAME as ASHA_PROMOTION
+from tuner.engine.promotion import Ladder
 from tuner.errors import SpecificationError
 from tuner.specification import PrunerSpecification
 
@@ -35,6 +37,12 @@ def _percentile(
     return PercentilePruner(percentile, n_startup_trials, n_warmup_steps, interval_steps)
 
 
+def _promotion(min_resource: int = 1, reduction_factor: int = 3) -> BasePruner:
+    """Trials pause instead (:mod:`tuner.engine.promotion`); none is pruned before the study ends."""
+    Ladder(min_resource, reduction_factor)
+    return NopPruner()
+
+
 BUILDERS: dict[str, Callable[..., BasePruner]] = {
     "none": NopPruner,
     "median": MedianPruner,
@@ -42,6 +50,7 @@ BUILDERS: dict[str, Callable[..., BasePruner]] = {
     "successive_halving": SuccessiveHalvingPruner,
     "hyperband": HyperbandPruner,
     "patient": _patient,
+    ASHA_PROMOTION: _promotion,
 }
 
 

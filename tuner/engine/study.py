@@ -16,6 +16,7 @@ from tuner.errors import StudyStateError
 from tuner.settings import Settings
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows
+from tuner.store.rungs import any_paused
 from tuner.store.tables import Slot, Study, utc_now
 
 __all__ = [
@@ -141,7 +142,7 @@ def delete(database: Database, settings: Settings, name_or_id: str | int) -> Non
 
 def end_soon(session: Session, study: Study, ends_as: StudyState, reason: str) -> None:
     """Give out no new trials, and end as ``ends_as`` when those that were begun have ended."""
-    if rows.has_work_begun(session, study.id):
+    if rows.has_work_begun(session, study.id) or any_paused(session, study.id):
         rows.set_state(session, study, StudyState.STOPPING, reason)
         study.ends_as = ends_as
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from model.config import Config
@@ -24,13 +24,14 @@ from tuner.engine.lease import LeaseKeeper
 from tuner.engine.optuna_trials import OptunaTrial, OptunaTrials
 from tuner.engine.patience import UNAVAILABLE, patiently
 from tuner.engine.plan import Plan
+from tuner.engine.promotion import arrive, ladder_of
 from tuner.engine.stage_cache import StageCache, StageRequest
 from tuner.store import Database, TrialState
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows
 from tuner.store.claims import Claim
 from tuner.store.states import Origin
-from tuner.store.tables import Epoch, Slot, Study
+from tuner.store.tables import Slot, Study
 
 _log = logging.getLogger(__name__)
 
@@ -60,8 +61,11 @@ class TrialRunner:
     trials: OptunaTrials
     load: Callable[[Config], SequentialDataset]
 
+    def __post_init__(self) -> None:
+        self.ladder = ladder_of(self.study.pruner)
+
     def run(self, claim: Claim) -> TrialState:
-        """Run the trial to its end.
+        """Run the trial to its end, or until it is given back (``waiting``) to be promoted later.
 
         Raises:
             Interrupted, StageBusy: it has not ended, and can be continued.
@@ -101,6 +105,8 @@ class _Run:
         if run is None:
             run = self._started(config, dataset)
         while not run.finished:
+            if self._pauses(run):
+                return TrialState.WAITING
             self.keeper.check(between_epochs=True)
             report = run.run_epoch(self._watch(stage.name, run.epoch + 1, run.epochs))
             self._record(report)
@@ -109,6 +115,13 @@ class _Run:
             if report.valid_score is not None and not run.finished and patiently(self.trial.should_prune):
                 return self._end(run, OptunaState.PRUNED)
         return self._end(run, OptunaState.COMPLETE)
+
+    def _pauses(self, run: StageRun) -> bool:
+        """Whether the trial was given back at a rung of successive halving, to go on when it is promoted."""
+        ladder, score = self.runner.ladder, run.best_valid_score
+        if ladder is None or score is None:
+            return False
+        return not patiently(lambda: arrive(self.runner.database, ladder, self.claim, run.epoch, score))
 
     def _resumed(self, path: Path, config: Config, dataset: SequentialDataset) -> StageRun | None:
         """The run as the last attempt left it, None when there is nothing (usable) left."""
@@ -264,12 +277,9 @@ class _Run:
             "values": self.plan.space.values(self.trial.params),
         }
         patiently(lambda: self.trial.set(attributes))
-        # Optuna gives a pruned trial its last intermediate value.
-        value = result.best_valid_score if state is OptunaState.COMPLETE else None
-        patiently(lambda: self.trial.tell(state, value))
+        patiently(lambda: self.trial.tell(state, result.best_valid_score))
         return ENDINGS[state]
 
     def _own_seconds(self) -> float:
         with self.runner.database.session() as session:
-            query = select(func.sum(Epoch.seconds)).where(Epoch.slot_id == self.claim.slot_id)
-            return float(session.scalar(query) or 0.0)
+            return rows.own_seconds(session, self.claim.slot_id)

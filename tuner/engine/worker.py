@@ -163,7 +163,10 @@ class _Loop:
         except Exception as error:  # noqa: BLE001 - whatever a trial raises is stored and shown
             self._failed(claim, describe(error))
         else:
-            self._finish(claim, state)
+            if state is TrialState.WAITING:  # it pauses; perhaps nothing else is left to do
+                patiently(lambda: settle(self.database, claim.study_id))
+            else:
+                self._finish(claim, state)
             self._after(runner)
         finally:
             self.keeper.hold(None)

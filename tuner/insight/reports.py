@@ -271,6 +271,7 @@ def _summary(row: Row[Any], params: dict[str, Any] | None, attributes: dict[str,
         valid_result=attributes.get(VALID_RESULT),
         test_result=attributes.get(TEST_RESULT),
         best_epoch=attributes.get(BEST_EPOCH),
+        paused_at=slot.paused_at if slot.state is TrialState.WAITING else None,
     )
 
 

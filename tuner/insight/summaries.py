@@ -118,10 +118,11 @@ class TrialSummary:
     Attributes:
         number: Optuna's number; None while the trial waits for its first start.
         params: the values of the searched parameters as the configuration gets them; None while unknown.
-        value: the objective; of a pruned trial its last report.
+        value: the objective; of a pruned trial the best by then.
         seconds: from first start to end, or to now.
         worker: ``host:pid`` of the process that runs or ran it.
         attempt: 1 for a trial that ran undisturbed.
+        paused_at: the epoch at which a waiting trial waits for its promotion (pruner asha_promotion).
     """
 
     number: int | None
@@ -138,6 +139,7 @@ class TrialSummary:
     valid_result: dict[str, float] | None
     test_result: dict[str, float] | None
     best_epoch: int | None
+    paused_at: int | None
 
 
 @dataclass(frozen=True)

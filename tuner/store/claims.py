@@ -20,6 +20,8 @@ from tuner.store.tables import Checkpoint, SharedStage, Slot, Study, Worker, utc
 # Lower goes first; trials that nobody asked for specially have 0.
 PRIORITY_BEGUN = -2
 PRIORITY_ENQUEUED = -1
+# Trials that wait for their promotion stand behind all others, so that a claim does not have to pass over them.
+PRIORITY_PAUSED = 1
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Claim:
     group_key: str | None
     failures: int
     losses: int
+    confirms: int | None
+    seed: int | None
 
 
 # The columns of a slot that a claim consists of, in its order.
@@ -145,20 +149,29 @@ def take_over(session: Session, now: float, slot: Slot, lease_seconds: float) ->
         .values(attempt=Slot.attempt + 1, lease_expires=now + lease_seconds)
         .execution_options(synchronize_session=False)
     )
-    if changed_rows(session, statement) == 0:
-        return None
-    return Claim(
-        slot.id,
-        slot.study_id,
-        slot.attempt + 1,
-        slot.ordinal,
-        slot.origin,
-        slot.parameters,
-        slot.optuna_number,
-        slot.group_key,
-        slot.failures,
-        slot.losses,
+    return _taken(slot) if changed_rows(session, statement) == 1 else None
+
+
+def claim_paused(session: Session, now: float, slot: Slot, lease_seconds: float) -> Claim | None:
+    """Claim a trial that waits for its promotion in order to end it; None when somebody else was faster."""
+    statement = (
+        update(Slot)
+        .where(
+            Slot.id == slot.id,
+            Slot.attempt == slot.attempt,
+            Slot.state == TrialState.WAITING,
+            Slot.paused_at.is_not(None),
+        )
+        .values(state=TrialState.RUNNING, attempt=Slot.attempt + 1, lease_expires=now + lease_seconds)
+        .execution_options(synchronize_session=False)
     )
+    return _taken(slot) if changed_rows(session, statement) == 1 else None
+
+
+def _taken(slot: Slot) -> Claim:
+    """The claim on a slot whose attempt was just counted up."""
+    known = {name: getattr(slot, name) for name in _CLAIMED[2:]}
+    return Claim(slot_id=slot.id, study_id=slot.study_id, **known | {"attempt": slot.attempt + 1})
 
 
 def sweep_workers(session: Session, now: float) -> int:
@@ -238,6 +251,7 @@ def _next_slot(study: Study, now: float, worker_id: str) -> Select[int]:
         .where(
             Slot.study_id == study.id,
             Slot.state == TrialState.WAITING,
+            Slot.paused_at.is_(None),
             Slot.not_before <= now,
             ~_pretraining_is_busy(now, worker_id),
         )

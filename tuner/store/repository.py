@@ -91,7 +91,7 @@ def has_work_begun(session: Session, study_id: int) -> bool:
 
 
 def count_work(session: Session, study_id: int | None = None) -> int:
-    """The number of trials that wait or run, in studies that go on (or in this one)."""
+    """The number of trials that run or may be claimed, in studies that go on (or in this one)."""
     going = (StudyState.QUEUED, StudyState.RUNNING)
     query = (
         select(func.count())
@@ -99,7 +99,7 @@ def count_work(session: Session, study_id: int | None = None) -> int:
         .join(Study, Study.id == Slot.study_id)
         .where(
             or_(
-                Study.state.in_(going) & Slot.state.in_((TrialState.WAITING, TrialState.RUNNING)),
+                Study.state.in_(going) & still_open(),
                 (Study.state == StudyState.STOPPING) & begun(),
             )
         )
@@ -111,8 +111,17 @@ def count_work(session: Session, study_id: int | None = None) -> int:
 
 def begun() -> ColumnElement[bool]:
     """Slots whose trial runs, or was begun and waits to be continued."""
-    waits = (Slot.state == TrialState.WAITING) & Slot.optuna_number.is_not(None)
-    return or_(Slot.state == TrialState.RUNNING, waits)
+    return still_open() & or_(Slot.state == TrialState.RUNNING, Slot.optuna_number.is_not(None))
+
+
+def still_open() -> ColumnElement[bool]:
+    """Slots whose trial runs or may be claimed, which one that waits for its promotion may not."""
+    return or_(Slot.state == TrialState.RUNNING, (Slot.state == TrialState.WAITING) & Slot.paused_at.is_(None))
+
+
+def own_seconds(session: Session, slot_id: int) -> float:
+    """Computing time of the trial's own stage."""
+    return float(session.scalar(select(func.sum(Epoch.seconds)).where(Epoch.slot_id == slot_id)) or 0.0)
 
 
 def optuna_number(session: Session, slot_id: int) -> int | None:

@@ -22,7 +22,7 @@ from tuner.engine.supervisor import Supervisor
 from tuner.engine.worker import run_worker
 from tuner.settings import Settings
 from tuner.space import SpaceParameter
-from tuner.specification import SamplerSpecification, StudySpecification
+from tuner.specification import PrunerSpecification, SamplerSpecification, StudySpecification
 from tuner.store import Database, StudyState, TrialState
 from tuner.store.claims import PRIORITY_BEGUN
 from tuner.store.states import WorkerState
@@ -256,3 +256,30 @@ def test_an_ask_that_was_cut_off_gets_the_answer_that_it_would_have_got(
         for name in ("whole", "cut")
     ]
     assert tried[0] == tried[1]
+
+
+@pytest.mark.slow
+def test_promotions_survive_the_death_of_workers(database: Database, create: Create, start: StartWorker) -> None:
+    study_id = create(
+        space={"finetune.learning_rate": [0.001, 0.3, 0.01, 1.0, 0.1, 0.03]},
+        pruner=PrunerSpecification(name="asha_promotion", options={"reduction_factor": 2}),
+        config={"epochs": 4, "stopping_step": 100, "pause": 0.2, "pretrain_epochs": 1},
+    )
+    workers = [start(), start()]
+    for epochs in (2, 5, 9):
+        wait(lambda epochs=epochs: count(database, Epoch) >= epochs)
+        workers.pop(0).kill()
+        workers.append(start())
+    for worker in workers:
+        worker.wait(60)
+    assert study.find(database, study_id).state is StudyState.COMPLETED
+    trials = optuna.load_study(study_name="study", storage=database.storage).trials
+    lengths = sorted(len(trial.intermediate_values) for trial in trials)
+    assert len(trials) == 6
+    assert set(lengths) <= {1, 2, 4}
+    assert lengths[-1] == 4
+    assert all((trial.state is OptunaState.COMPLETE) == (len(trial.intermediate_values) == 4) for trial in trials)
+    with database.session() as session:
+        ended = session.scalars(sa.select(Slot)).all()
+    assert {slot.state for slot in ended} == {TrialState.COMPLETED, TrialState.PRUNED}
+    assert {slot.lease_expires for slot in ended} == {None}

@@ -1,0 +1,151 @@
+"""Successive halving that promotes: ASHA (Li et al., 2020, arXiv:1810.05934), with trials that pause.
+
+A trial pauses at every rung (after ``min_resource``, ``min_resource * reduction_factor``, ... finetuning epochs),
+its checkpoint kept. Of n trials that have reached a rung, the best ``n // reduction_factor`` may go on; the others
+wait, and may go on later, when n has grown. Where pruning decides once and for all, here a trial that was
+ahead of its time is only late. Promotions are decided when a trial arrives, in the transaction that pauses it:
+nothing else changes who is among the best of a rung.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState as OptunaState
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tuner.space import SearchSpace
+from tuner.store import Database, StudyState, TrialState
+from tuner.store import claims as claim_rows
+from tuner.store import repository as rows
+from tuner.store import rungs as rung_rows
+from tuner.store.claims import Claim
+from tuner.store.tables import Epoch, Rung, Study
+
+NAME = "asha_promotion"
+# Ending a paused trial takes a few statements; after this somebody else tries.
+_LEASE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Where the rungs are.
+
+    Attributes:
+        min_resource: finetuning epochs before the first rung.
+        reduction_factor: one in so many goes on; the next rung is so many times higher.
+    """
+
+    min_resource: int = 1
+    reduction_factor: int = 3
+
+    def __post_init__(self) -> None:
+        if not _whole(self.min_resource, 1):
+            raise ValueError(f"min_resource is {self.min_resource!r}, and must be a whole number above 0.")
+        if not _whole(self.reduction_factor, 2):
+            raise ValueError(f"reduction_factor is {self.reduction_factor!r}, and must be a whole number above 1.")
+
+    def rung(self, epoch: int) -> int | None:
+        """The number (from 0) of the rung that is reached after ``epoch`` epochs, None between rungs."""
+        rung, place = 0, self.min_resource
+        while place < epoch:
+            rung, place = rung + 1, place * self.reduction_factor
+        return rung if place == epoch else None
+
+
+def ladder_of(pruner: dict[str, Any]) -> Ladder | None:
+    """The ladder of a study's record of its pruner, None when that does not promote."""
+    return Ladder(**pruner["options"]) if pruner["name"] == NAME else None
+
+
+def arrive(database: Database, ladder: Ladder, claim: Claim, epoch: int, score: float) -> bool:
+    """Record the trial's arrival at a rung, promote who is now among the best, and pause it if it is not.
+
+    Args:
+        score: the trial's best by then.
+
+    Returns:
+        Whether the trial goes on; else it was given back, to wait for its promotion.
+    """
+    rung = ladder.rung(epoch)
+    if rung is None:
+        return True
+    with database.transaction() as session:
+        # Who arrives at the same time waits here, and then sees this trial on the rung.
+        study = session.scalar(select(Study).where(Study.id == claim.study_id).with_for_update())
+        if study is None:
+            return True
+        rung_rows.reach(session, claim.slot_id, rung, epoch, score)
+        session.flush()
+        best = _best(session, study, rung, ladder)
+        if study.state is not StudyState.STOPPING:
+            rung_rows.promote(session, rung, rung_rows.may_be_promoted(session, best))
+        session.expire_all()
+        if session.get_one(Rung, (claim.slot_id, rung)).promoted:
+            return True
+        claim_rows.release(session, claim, paused_at=epoch, priority=claim_rows.PRIORITY_PAUSED)
+        return False
+
+
+def end_paused(database: Database, study_id: int) -> None:
+    """End the study's paused trials as pruned, each with its best value; safe for several processes at once."""
+    with database.session() as session:
+        study = session.get(Study, study_id)
+    if study is None:
+        return
+    while True:
+        with database.transaction() as session:
+            claim = rung_rows.claim_one(session, database.now(session), study_id, _LEASE_SECONDS)
+        if claim is None:
+            return
+        _prune(database, study, claim)
+        with database.transaction() as session:
+            claim_rows.finish(session, claim, TrialState.PRUNED)
+
+
+def _best(session: Session, study: Study, rung: int, ladder: Ladder) -> list[int]:
+    """Slots among the best of the rung; of equal ones those that the study has first."""
+    there = rung_rows.on_rung(session, study.id, rung)
+    sign = -1 if study.direction == "maximize" else 1
+    ranked = sorted(there, key=lambda entry: sign * entry.score)
+    return [entry.slot_id for entry in ranked[: len(there) // ladder.reduction_factor]]
+
+
+def _prune(database: Database, study: Study, claim: Claim) -> None:
+    if claim.optuna_number is None:
+        raise AssertionError("a trial has its number before its first epoch")
+    storage = database.storage
+    trial_id = storage.get_trial_id_from_study_id_trial_number(
+        storage.get_study_id_from_name(study.optuna_name), claim.optuna_number
+    )
+    with database.session() as session:
+        best = _best_epoch(session, study, claim.slot_id)
+    with contextlib.suppress(UpdateFinishedTrialError):
+        if best is not None:
+            space = SearchSpace.from_json(study.specification["space"])
+            storage.set_trial_user_attr(trial_id, "best_epoch", best.epoch)
+            storage.set_trial_user_attr(trial_id, "valid_result", best.valid_result)
+            storage.set_trial_user_attr(trial_id, "seconds", {best.stage: _seconds(database, claim.slot_id)})
+            storage.set_trial_user_attr(trial_id, "values", space.values(storage.get_trial(trial_id).params))
+        value = None if best is None or best.valid_score is None else [best.valid_score]
+        storage.set_trial_state_values(trial_id, OptunaState.PRUNED, value)
+
+
+def _best_epoch(session: Session, study: Study, slot_id: int) -> Epoch | None:
+    score = Epoch.valid_score.desc() if study.direction == "maximize" else Epoch.valid_score.asc()
+    # Of equal epochs the last, as early stopping has it.
+    query = select(Epoch).where(Epoch.slot_id == slot_id, Epoch.valid_score.is_not(None))
+    return session.scalar(query.order_by(score, Epoch.epoch.desc()).limit(1))
+
+
+def _seconds(database: Database, slot_id: int) -> float:
+    with database.session() as session:
+        return rows.own_seconds(session, slot_id)
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
