@@ -214,7 +214,7 @@ def test_no_finished_trial_is_repeated(database: Database, settings: Settings, c
         ("random", {}),
         ("tpe", {"n_startup_trials": 2}),
         ("gp", {"n_startup_trials": 2}),
-        ("cmaes", {"n_startup_trials": 1, "popsize": 3}),
+        ("cmaes", {"n_startup_trials": 1, "popsize": 4}),
         ("qmc", {}),
     ],
 )
