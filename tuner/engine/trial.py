@@ -69,7 +69,7 @@ class TrialRunner:
         """
         number = patiently(lambda: self.trials.begin(claim))
         self._transact(lambda session: claim_rows.link(session, claim, number))
-        trial = patiently(lambda: self.trials.open(number, self.plan.specification.seed))
+        trial = patiently(lambda: self.trials.open(number))
         if trial.ended is not None:
             return ENDINGS[trial.ended]
         run = _Run(self, claim, trial)
@@ -242,6 +242,8 @@ class _Run:
 
         def step(session: Session) -> None:
             rows.write_epoch(session, values)
+            mine = Slot.id == self.claim.slot_id
+            session.execute(update(Slot).where(mine).values(seconds_run=Slot.seconds_run + report.seconds))
             claim_rows.note_advance(session, self.claim)
 
         self.runner._transact(step)

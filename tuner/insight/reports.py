@@ -162,6 +162,7 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         workers_wanted=study.workers,
         workers_alive=_workers_alive(database, session),
         epochs=EpochCounts(int(asked), int(run), int(reused)),
+        computing_seconds=rows.computing_seconds(session, study.id),
     )
 
 

@@ -46,6 +46,7 @@ class StudySummary:
         eta_seconds: rough time until the budget is used up, None when there is nothing to tell it from.
         workers_wanted: trials at once at most, None for no limit of the study's own.
         workers_alive: workers of the whole installation that were heard of within their lease.
+        computing_seconds: time of all epochs that were computed for the study, whoever computed them.
     """
 
     id: int
@@ -72,6 +73,7 @@ class StudySummary:
     workers_wanted: int | None
     workers_alive: int
     epochs: EpochCounts
+    computing_seconds: float
 
     @property
     def trials_done(self) -> int:
