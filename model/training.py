@@ -6,10 +6,10 @@ Knows batches and losses, not models.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,15 +60,24 @@ def epoch_order(seed: int, epoch: int, number: int) -> Tensor:
     return _draw_order(generator, number)
 
 
-@lru_cache(maxsize=64)
+# Where the generator stood at the beginning of the last epochs, by (seed, number of samples, epoch).
+_states: OrderedDict[tuple[int, int, int], Tensor] = OrderedDict()
+_STATES_KEPT = 64
+
+
 def _state_before(seed: int, epoch: int, number: int) -> Tensor:
-    generator = torch.Generator()
-    if epoch == 0:
-        generator.manual_seed(seed)
-    else:
-        generator.set_state(_state_before(seed, epoch - 1, number))
-        _draw_order(generator, number)
-    return generator.get_state()
+    """The generator's state before ``epoch``: from the epoch before if it is known, else replayed from the first."""
+    if (seed, number, epoch) not in _states:
+        generator = torch.Generator().manual_seed(seed)
+        known = _states.get((seed, number, epoch - 1))
+        if known is not None:
+            generator.set_state(known)
+        for _ in range(epoch if known is None else 1):
+            _draw_order(generator, number)
+        _states[seed, number, epoch] = generator.get_state()
+        while len(_states) > _STATES_KEPT:
+            _states.popitem(last=False)
+    return _states[seed, number, epoch]
 
 
 def _draw_order(generator: torch.Generator, number: int) -> Tensor:
@@ -102,8 +111,8 @@ def train_epoch(
     seed = config["seed"]
     order = epoch_order(seed, epoch, number) if config["shuffle"] else torch.arange(number)
     order = order.to(optimizer.param_groups[0]["params"][0].device)
-    batches = order.split(_positives_per_batch(config))  # type: ignore[no-untyped-call]
     objective.begin_epoch(epoch)
+    batches = objective.arrange(order).split(_positives_per_batch(config))  # type: ignore[no-untyped-call]
     with _rounded_products(config["enable_amp"]):
         return train_batches(objective, optimizer, batches, epoch, config, on_progress)
 

@@ -63,6 +63,14 @@ def test_epochs_have_orders_of_their_own_that_do_not_depend_on_what_was_asked_be
     assert torch.equal(epoch_order(7, 2, 50), third)
 
 
+def test_a_run_can_be_resumed_after_thousands_of_epochs() -> None:
+    # The order of an epoch follows from those before it, which a new process has not seen.
+    order = epoch_order(11, 3000, 5)
+    assert sorted(order.tolist()) == list(range(5))
+    assert torch.equal(epoch_order(11, 2999, 5), epoch_order(11, 2999, 5))
+    assert torch.equal(epoch_order(11, 3000, 5), order)
+
+
 def test_without_shuffling_samples_come_as_they_are(small_config: MakeConfig) -> None:
     objective = Quadratic()
     train(small_config(train_batch_size=4, shuffle=False), objective)

@@ -202,7 +202,10 @@ class _Run:
     def _watch(self, stage: str, epoch: int, epochs: int) -> Callable[[float, float], None]:
         def watch(fraction: float, loss: float) -> None:
             self.keeper.check()
-            self._progress(stage, epoch, epochs, fraction, loss)
+            if fraction < 1 or stage != self.plan.own_stage.name:
+                self._progress(stage, epoch, epochs, fraction, loss)
+            else:
+                self._progress(stage, epoch, epochs, fraction, loss, note="validating", at_once=True)
 
         return watch
 
@@ -218,10 +221,11 @@ class _Run:
         loss: float | None,
         *,
         note: str | None = None,
+        at_once: bool = False,
     ) -> None:
         """Write where the trial is, at most once a second, and notice what happened to its study."""
         now = time.monotonic()
-        if now - self._written < _PROGRESS_SECONDS:
+        if now - self._written < _PROGRESS_SECONDS and not at_once:
             return
         self._written = now
         values: Mapping[str, Any] = {
@@ -267,8 +271,10 @@ class _Run:
     def _end(self, run: StageRun, state: OptunaState) -> TrialState:
         self.keeper.check(between_epochs=True)
         begun = time.monotonic()
+        stage = self.plan.own_stage.name
+        self._progress(stage, run.epoch, run.epochs, 1.0, None, note="testing the best epoch", at_once=True)
         result = run.result()
-        seconds = {self.plan.own_stage.name: self._own_seconds(), "test": time.monotonic() - begun}
+        seconds = {stage: self._own_seconds(), "test": time.monotonic() - begun}
         attributes = {
             "best_epoch": result.best_epoch,
             "valid_result": result.best_valid_result,

@@ -89,7 +89,7 @@ class StudySummary:
 class Progress:
     """Where a running trial is: ``fraction`` of epoch ``epoch`` (from 1) of ``epochs`` of ``stage``.
 
-    ``note`` says what the trial waits for, if it does.
+    ``note`` says what the trial does besides training: wait, validate, test.
     """
 
     stage: str
