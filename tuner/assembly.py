@@ -22,6 +22,7 @@ from tuner.errors import SpaceError, SpecificationError
 from tuner.space import SearchSpace
 from tuner.specification import (
     RECBOLE_ALGORITHMS,
+    ConfirmSpecification,
     PrunerSpecification,
     SamplerSpecification,
     StudySpecification,
@@ -65,6 +66,9 @@ class StudyOptions(BaseModel):
     max_failures: int = Field(default=5, ge=1, description="Failures in a row that pause the study.")
     warm_start: str | None = Field(
         default=None, description="A study (name or id) whose finished trials the sampler begins from."
+    )
+    confirm: ConfirmSpecification | None = Field(
+        default=None, description="Run the best parameter sets again with other training seeds."
     )
     seed: int = Field(default=2020, ge=0, description="Seed of the search.")
     workers: int | None = Field(default=None, ge=1, description="Trials at once at most.")

@@ -31,6 +31,15 @@ class PrunerSpecification(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class ConfirmSpecification(BaseModel):
+    """Running the best parameter sets again with other training seeds, when the search has ended."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    top: int = Field(default=3, ge=1, le=100, description="How many parameter sets.")
+    seeds: int = Field(default=5, ge=2, le=100, description="How many seeds for each.")
+
+
 class StudySpecification(BaseModel):
     """Everything that decides a study's results, and how much of the machine it may use.
 
@@ -57,6 +66,9 @@ class StudySpecification(BaseModel):
     max_failures: int = Field(default=5, ge=1, description="Failures in a row that pause the study.")
     warm_start: str | None = Field(
         default=None, description="A study (name or id) whose finished trials the sampler begins from."
+    )
+    confirm: ConfirmSpecification | None = Field(
+        default=None, description="Run the best parameter sets again with other training seeds."
     )
     seed: int = Field(default=2020, ge=0, description="Seed of the search; training uses config['seed'].")
     workers: int | None = Field(default=None, ge=1, description="Trials at once; None: what the installation allows.")

@@ -16,6 +16,7 @@ from tuner.cli.environment import out
 from tuner.cli.follow import duration, values
 from tuner.errors import SettingsError
 from tuner.insight import reports
+from tuner.insight.confirmation import Confirmation
 from tuner.insight.summaries import StudySummary
 from tuner.store import Database
 
@@ -39,6 +40,37 @@ def print_outcome(study: StudySummary, console: Console = out) -> None:
         return
     console.print(escape(f"Best parameters (trial {study.best_trial}): {values(study.best_params)}"), soft_wrap=True)
     console.print(_results(study))
+    if study.confirmation is not None:
+        _print_confirmation(study.metric, study.confirmation, console)
+
+
+def _print_confirmation(metric: str, found: Confirmation, console: Console) -> None:
+    """Mean and spread of every confirmed parameter set, and the test of the best against the next."""
+    console.print(f"Run again with other seeds ({found.done} of {found.total} runs ended):")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("trial", justify="right")
+    for column in (f"valid {metric}", f"test {metric}", "when found", "seeds"):
+        table.add_column(column, justify="right")
+    table.add_column("parameters", overflow="fold")
+    for entry in found.sets:
+        spread = "" if entry.spread is None else f" ± {entry.spread:.4f}"
+        table.add_row(
+            str(entry.trial),
+            "" if entry.mean is None else f"{entry.mean:.4f}{spread}",
+            f"{entry.test_result[metric]:.4f}" if metric in entry.test_result else "",
+            "" if entry.value is None else f"{entry.value:.4f}",
+            str(len(entry.seeds)),
+            escape(values(entry.params)),
+        )
+    console.print(table)
+    other = found.comparison
+    if other is not None:
+        chance = "the same for every seed" if other.p_value is None else f"{other.test}, p = {other.p_value:.3g}"
+        console.print(
+            f"Trial {other.best} against trial {other.next}: {other.difference:+.4f} on average of {other.pairs} seeds "
+            f"({chance}).",
+            soft_wrap=True,
+        )
 
 
 def beats_popularity(study: StudySummary, metric: str = "ndcg@10") -> bool:
@@ -61,7 +93,7 @@ def write_result_file(database: Database, name: str, path: Path) -> None:
     while True:
         page = reports.list_trials(database, name, state="completed", limit=_PAGE, offset=offset)
         for trial in page.items:
-            if trial.params is not None and trial.valid_result and trial.test_result:
+            if trial.confirms is None and trial.params is not None and trial.valid_result and trial.test_result:
                 head = ", ".join(f"{key}:{trial.params[key]}" for key in sorted(trial.params))
                 blocks[head] = (
                     f"{head}\nValid result:\n{_metrics(trial.valid_result)}\n"

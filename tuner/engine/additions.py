@@ -72,6 +72,8 @@ def retry_trial(database: Database, name_or_id: str | int, number: int) -> Study
         slot = rows.find_slot(session, study.id, number)
     if slot is None:
         raise TrialNotFound(f"{study.name} has no trial {number}.")
+    if slot.origin is Origin.CONFIRM:
+        raise StudyStateError(f"Trial {number} confirms trial {slot.confirms}; only trials of the search run again.")
     if slot.state not in (TrialState.FAILED, TrialState.LOST, TrialState.CANCELLED):
         raise StudyStateError(f"Trial {number} is {slot.state}; only failed trials are run again.")
     trials = optuna.load_study(study_name=study.optuna_name, storage=database.storage).get_trials(deepcopy=False)

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
-from tuner.engine import pruners, samplers, warm_start
+from tuner.engine import confirmation, pruners, samplers, warm_start
 from tuner.engine.inputs import check_inputs, pinned
 from tuner.engine.plan import GridPoint, Plan, make_plan
 from tuner.engine.record import StudyRecord, record
@@ -49,6 +49,7 @@ def create(database: Database, settings: Settings, specification: StudySpecifica
     sampler = samplers.choose(specification, plan.space)
     pruner = pruners.choose(specification.pruner)
     _check_stages(plan)
+    confirmation.check(plan)
     warm = warm_start.gather(database, plan, sampler.name)
     specification = pinned(specification, plan)
     slots = _slots(plan, sampler)

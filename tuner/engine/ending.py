@@ -6,6 +6,7 @@ import optuna
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from tuner.engine import confirmation
 from tuner.engine.optuna_trials import of_the_search
 from tuner.engine.promotion import end_paused
 from tuner.engine.stopping import reason_to_end, standing
@@ -34,15 +35,17 @@ def _waits_for_paused(database: Database, study_id: int, reason: str | None) -> 
         if study.state is StudyState.STOPPING:
             if paused:
                 return True
-            if not rows.has_work_begun(session, study_id):
+            if not rows.has_work_begun(session, study_id) and not _goes_on_to_confirm(database, session, study):
                 rows.set_state(session, study, study.ends_as or StudyState.STOPPED, study.reason)
         elif not _has_open_slots(session, study_id):
             if paused:
                 return True
-            _complete(session, study)
+            _complete(database, session, study)
         elif study.state is StudyState.RUNNING and (why := _failing(session, study)):
             rows.set_state(session, study, StudyState.PAUSED, why)
         elif study.state is not StudyState.PAUSED and reason is not None:
+            if not paused and not rows.has_work_begun(session, study_id):
+                confirmation.add_missing(database, session, study)
             end_soon(session, study, StudyState.COMPLETED, reason)
             return paused
     return False
@@ -52,16 +55,22 @@ def _has_open_slots(session: Session, study_id: int) -> bool:
     return bool(session.scalar(select(exists().where(Slot.study_id == study_id, rows.still_open()))))
 
 
-def _complete(session: Session, study: Study) -> None:
+def _complete(database: Database, session: Session, study: Study) -> None:
     counts = rows.count_slots(session, study.id)
     done = counts.get(TrialState.COMPLETED, 0) + counts.get(TrialState.PRUNED, 0)
     total = sum(counts.values())
     if done == 0:
         rows.set_state(session, study, StudyState.FAILED, f"none of {total} trials succeeded")
-    elif done < total:
-        rows.set_state(session, study, StudyState.COMPLETED, f"{done} of {total} trials succeeded")
-    else:
-        rows.set_state(session, study, StudyState.COMPLETED, f"all {total} trials are done")
+        return
+    reason = f"all {total} trials are done" if done == total else f"{done} of {total} trials succeeded"
+    # Confirmations are work that has begun: with them, the study is stopping until they are done.
+    confirmation.add_missing(database, session, study)
+    end_soon(session, study, StudyState.COMPLETED, reason)
+
+
+def _goes_on_to_confirm(database: Database, session: Session, study: Study) -> bool:
+    """Whether confirmations were added; a study that a person stopped does not get them."""
+    return study.ends_as is StudyState.COMPLETED and confirmation.add_missing(database, session, study)
 
 
 def _failing(session: Session, study: Study) -> str | None:

@@ -7,6 +7,7 @@ User attributes of our trials, readable with any Optuna tool:
 ``seen``           numbers of the finished trials that the sampler was shown, as ranges ("0-3,5")
 ``running``        numbers of the trials that it was shown as chosen, but without a result
 ``reached``        {number: epoch} of those that it was shown as pruned, for they wait at a rung
+``confirms``       of a confirmation: the trial whose parameters it runs again, with ``seed``
 ``values``         the parameters as the configuration got them, where Optuna stores another form
 ``best_epoch``     finetuning epoch (from 1) of the best validation score
 ``valid_result``   every metric on the validation split at that epoch
@@ -114,11 +115,12 @@ class OptunaTrials:
             return left.number
         parameters = claim.parameters or {}
         distributions = self._plan.space.distributions()
+        confirmed = {} if claim.confirms is None else {CONFIRMS: claim.confirms, "seed": claim.seed}
         template = create_trial(
             state=OptunaState.RUNNING,
             params=parameters,
             distributions={name: distributions[name] for name in parameters},
-            user_attrs={SLOT: claim.slot_id},
+            user_attrs={SLOT: claim.slot_id, **confirmed},
         )
         # Study.add_trial does the same, but does not say which trial it made.
         trial_id = self._storage.create_new_trial(self._study_id, template)

@@ -8,6 +8,7 @@ import optuna
 from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
+from tuner.engine import confirmation
 from tuner.engine.additions import enqueue, raise_budget, retry_trial
 from tuner.engine.artifacts import study_folder
 from tuner.engine.creation import create, optuna_quiet
@@ -77,7 +78,7 @@ def resume(database: Database, name_or_id: str | int) -> StudyRecord:
 
 
 def stop(database: Database, name_or_id: str | int) -> StudyRecord:
-    """Finish what runs, then end. A study that is stopping or stopped stays so.
+    """Finish what runs, then end, without confirmations that have not begun. A stopped study stays so.
 
     Raises:
         StudyStateError: the study has ended otherwise.
@@ -87,6 +88,9 @@ def stop(database: Database, name_or_id: str | int) -> StudyRecord:
         if study.state not in (StudyState.STOPPED, StudyState.STOPPING):
             _require(study, "stop", StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED)
             end_soon(session, study, StudyState.STOPPED, "stopped by request")
+        elif study.state is StudyState.STOPPING and study.ends_as is not StudyState.STOPPED:
+            confirmation.skip(session, study)
+            study.ends_as, study.reason = StudyState.STOPPED, f"{study.reason}; then stopped by request"
         return record(study)
 
 
@@ -126,7 +130,7 @@ def delete(database: Database, settings: Settings, name_or_id: str | int) -> Non
     """
     with database.session() as session:
         study = rows.find_study(session, name_or_id)
-        running = rows.count_slots(session, study.id).get(TrialState.RUNNING, 0)
+        running = rows.count_running(session, study.id)
     if not study.state.ended and study.state is not StudyState.QUEUED:
         raise StudyStateError(f"{study.name} is {study.state}. Cancel it first.")
     if running:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from model.config import Config
 from model.data import SequentialDataset
 from model.errors import CheckpointError
-from model.recommender import stage_key
+from model.recommender import Stage, stage_key
 from model.run import EpochReport, StageRun, start_run
 from tuner.engine.artifacts import trial_folder
 from tuner.engine.lease import LeaseKeeper
@@ -98,7 +98,7 @@ class _Run:
 
     def execute(self) -> TrialState:
         stage = self.plan.own_stage
-        config = self.plan.stage_config(stage, self.trial.params)
+        config = self._config(stage)
         dataset = self.runner.load(config)
         path = trial_folder(self.runner.artifacts, self.claim.study_id, self.trial.number) / f"{stage.name}.pth"
         run = self._resumed(path, config, dataset)
@@ -112,14 +112,21 @@ class _Run:
             self._record(report)
             path.parent.mkdir(parents=True, exist_ok=True)
             run.save(path)
-            if report.valid_score is not None and not run.finished and patiently(self.trial.should_prune):
+            if report.valid_score is not None and not run.finished and self._may_be_pruned():
                 return self._end(run, OptunaState.PRUNED)
         return self._end(run, OptunaState.COMPLETE)
+
+    def _config(self, stage: Stage) -> Config:
+        config = self.plan.stage_config(stage, self.trial.params)
+        return config if self.claim.seed is None else config.replace({"seed": self.claim.seed})
+
+    def _may_be_pruned(self) -> bool:
+        return self.claim.confirms is None and patiently(self.trial.should_prune)
 
     def _pauses(self, run: StageRun) -> bool:
         """Whether the trial was given back at a rung of successive halving, to go on when it is promoted."""
         ladder, score = self.runner.ladder, run.best_valid_score
-        if ladder is None or score is None:
+        if ladder is None or score is None or self.claim.confirms is not None:
             return False
         return not patiently(lambda: arrive(self.runner.database, ladder, self.claim, run.epoch, score))
 
@@ -155,14 +162,14 @@ class _Run:
         stage = self.plan.shared_stage
         if stage is None:
             return None
-        config = self.plan.stage_config(stage, self.trial.params)
+        config = self._config(stage)
         epochs = int(config[stage.epochs_key])
         key = stage_key(self.plan.definition, stage, config, dataset.fingerprint, dict(self.plan.schema))
         self.runner._transact(lambda session: self._plan_stage(session, key, epochs))
         request = StageRequest(key, self.plan.definition, stage, config, dataset, epochs, self._epochs_of_others(key))
-        # A combination of a grid can wait while its worker takes another; a sampled trial is better finished,
-        # or the sampler would choose more and more of them without having seen a result.
-        waits = self.claim.origin is not Origin.GRID
+        # A combination of a grid, or a confirmation, can wait while its worker takes another; a sampled trial is
+        # better finished, or the sampler would choose more and more of them without having seen a result.
+        waits = self.claim.origin not in (Origin.GRID, Origin.CONFIRM)
         path = self.runner.cache.obtain(
             request,
             self.claim,

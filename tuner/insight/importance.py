@@ -14,10 +14,14 @@ from optuna.importance import (
     PedAnovaImportanceEvaluator,
     get_param_importances,
 )
+from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from tuner.store import Database
 from tuner.store import repository as rows
+
+# Attribute of trials that run another one's parameters with another seed.
+CONFIRMS = "confirms"
 
 # With fewer finished trials every ranking is noise.
 MINIMUM_TRIALS = 4
@@ -69,16 +73,24 @@ def importances(database: Database, name: str | int, evaluator: str = "ped_anova
     loaded = optuna.load_study(
         study_name=database.storage.get_study_name_from_id(study.optuna_id), storage=database.storage
     )
-    finished = loaded.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    completed = loaded.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    finished = [trial for trial in completed if CONFIRMS not in trial.user_attrs]
     if reason := _too_little(finished):
         return Importances(evaluator, len(finished), (), reason)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            shares = get_param_importances(loaded, evaluator=EVALUATORS[evaluator](len(finished)))
+            looked_at = loaded if len(finished) == len(completed) else _study_of(finished, loaded)
+            shares = get_param_importances(looked_at, evaluator=EVALUATORS[evaluator](len(finished)))
     except ImportError:
         return Importances(evaluator, len(finished), (), f"{evaluator} needs the package scikit-learn")
     return Importances(evaluator, len(finished), tuple(shares.items()))
+
+
+def _study_of(trials: list[optuna.trial.FrozenTrial], like: optuna.Study) -> optuna.Study:
+    study = optuna.create_study(storage=InMemoryStorage(), study_name=like.study_name, direction=like.direction)
+    study.add_trials(trials)
+    return study
 
 
 def _too_little(finished: list[optuna.trial.FrozenTrial]) -> str | None:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from model.registry import model_names, parameters_of
 from tuner.errors import SpaceError, TrialNotFound
 from tuner.insight import optuna_tables as optuna
+from tuner.insight.confirmation import Confirmation, confirmation
 from tuner.insight.summaries import (
     EpochCounts,
     Page,
@@ -25,6 +26,7 @@ from tuner.insight.summaries import (
 from tuner.space import SearchSpace
 from tuner.store import Database, StudyState, TrialState, tables
 from tuner.store import repository as rows
+from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study, Worker, utc_now
 
 # Attributes that the engine stores with a trial.
@@ -163,13 +165,20 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         workers_alive=_workers_alive(database, session),
         epochs=EpochCounts(int(asked), int(run), int(reused)),
         computing_seconds=rows.computing_seconds(session, study.id),
+        confirmation=_confirmation(session, study) if study.specification.get("confirm") else None,
     )
+
+
+def _confirmation(session: Session, study: Study) -> Confirmation | None:
+    space = SearchSpace.from_json(study.specification["space"])
+    counts = _counts(study.specification["model"])
+    return confirmation(session, study, lambda represented: _values(space, counts, represented))
 
 
 def _best(session: Session, study: Study) -> TrialSummary | None:
     value = optuna.trial_values.c.value
     order = value.desc() if study.direction == "maximize" else value.asc()
-    query = _trials(study).where(Slot.state == TrialState.COMPLETED, value.is_not(None))
+    query = _trials(study).where(Slot.state == TrialState.COMPLETED, Slot.origin != Origin.CONFIRM, value.is_not(None))
     found = session.execute(query.order_by(order, Slot.optuna_number).limit(1)).all()
     return next(iter(_summaries(session, study, found)), None)
 
@@ -271,6 +280,8 @@ def _summary(row: Row[Any], params: dict[str, Any] | None, attributes: dict[str,
         valid_result=attributes.get(VALID_RESULT),
         test_result=attributes.get(TEST_RESULT),
         best_epoch=attributes.get(BEST_EPOCH),
+        confirms=slot.confirms,
+        seed=slot.seed,
         paused_at=slot.paused_at if slot.state is TrialState.WAITING else None,
     )
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from tuner.insight import optuna_tables as optuna
 from tuner.store import Database, TrialState
 from tuner.store import repository as rows
+from tuner.store.states import Origin
 from tuner.store.tables import Epoch, Slot, StageEpoch, Study
 
 # What a browser draws without a pause, and more than a screen has columns.
@@ -172,6 +173,7 @@ def _finished(study: Study, states: tuple[TrialState, ...]) -> Any:
         .join(trials, and_(trials.c.study_id == study.optuna_id, trials.c.number == Slot.optuna_number))
         .join(values, and_(values.c.trial_id == trials.c.trial_id, values.c.objective == 0))
         .where(Slot.study_id == study.id, Slot.state.in_(states), values.c.value.is_not(None))
+        .where(Slot.origin != Origin.CONFIRM)
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from tuner.insight.confirmation import Confirmation
 from tuner.store.repository import CurvePoint
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class StudySummary:
         eta_seconds: rough time until the budget is used up, None when there is nothing to tell it from.
         workers_wanted: trials at once at most, None for no limit of the study's own.
         workers_alive: workers of the whole installation that were heard of within their lease.
+        confirmation: what other seeds say of the best parameters, None while nobody asked them.
         computing_seconds: time of all epochs that were computed for the study, whoever computed them.
     """
 
@@ -74,6 +76,7 @@ class StudySummary:
     workers_alive: int
     epochs: EpochCounts
     computing_seconds: float
+    confirmation: Confirmation | None
 
     @property
     def trials_done(self) -> int:
@@ -122,6 +125,7 @@ class TrialSummary:
         seconds: from first start to end, or to now.
         worker: ``host:pid`` of the process that runs or ran it.
         attempt: 1 for a trial that ran undisturbed.
+        confirms, seed: of a confirmation: the trial whose parameters it runs again, and its training seed.
         paused_at: the epoch at which a waiting trial waits for its promotion (pruner asha_promotion).
     """
 
@@ -140,6 +144,8 @@ class TrialSummary:
     test_result: dict[str, float] | None
     best_epoch: int | None
     paused_at: int | None
+    confirms: int | None
+    seed: int | None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from tuner.space import SearchSpace
 from tuner.store import Database
 
 # Fields of the form that are JSON (or a bare name) rather than text.
-_STRUCTURED = ("config", "sampler", "pruner")
+_STRUCTURED = ("config", "sampler", "pruner", "confirm")
 _FILES = ("params_file", "config_files")
 _MOST_FILES = 20
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from tuner.store.repository import add_event, changed_rows, delete_progress
+from tuner.store.repository import add_event, begun, changed_rows, delete_progress
 from tuner.store.states import Origin, StudyState, TrialState, WorkerState
 from tuner.store.tables import Checkpoint, SharedStage, Slot, Study, Worker, utc_now
 
@@ -259,8 +259,8 @@ def _next_slot(study: Study, now: float, worker_id: str) -> Select[int]:
         .limit(1)
         .with_for_update(of=Slot, skip_locked=True)
     )
-    # A stopping study gives out only what was begun, to finish it.
-    return query.where(Slot.optuna_number.is_not(None)) if study.state is StudyState.STOPPING else query
+    # A stopping study gives out only what was begun, to finish it, and what confirms its results.
+    return query.where(begun()) if study.state is StudyState.STOPPING else query
 
 
 def _pretraining_is_busy(now: float, worker_id: str) -> ColumnElement[bool]:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from tuner.errors import StudyNotFound
-from tuner.store.states import StudyState, TrialState
+from tuner.store.states import Origin, StudyState, TrialState
 from tuner.store.tables import Base, Epoch, Event, Progress, Slot, StageEpoch, Study, utc_now
 
 
@@ -75,9 +75,15 @@ def add_event(session: Session, study_id: int | None, kind: str, message: str, *
 
 
 def count_slots(session: Session, study_id: int) -> dict[TrialState, int]:
-    """The number of slots in each state that occurs."""
-    query = select(Slot.state, func.count()).where(Slot.study_id == study_id).group_by(Slot.state)
-    return dict(session.execute(query).all())
+    """The number of slots in each state that occurs, confirmations not included."""
+    query = select(Slot.state, func.count()).where(Slot.study_id == study_id, Slot.origin != Origin.CONFIRM)
+    return dict(session.execute(query.group_by(Slot.state)).all())
+
+
+def count_running(session: Session, study_id: int) -> int:
+    """The number of trials that run, confirmations included."""
+    query = select(func.count()).where(Slot.study_id == study_id, Slot.state == TrialState.RUNNING)
+    return session.scalar(query) or 0
 
 
 def computing_seconds(session: Session, study_id: int) -> float:
@@ -110,8 +116,9 @@ def count_work(session: Session, study_id: int | None = None) -> int:
 
 
 def begun() -> ColumnElement[bool]:
-    """Slots whose trial runs, or was begun and waits to be continued."""
-    return still_open() & or_(Slot.state == TrialState.RUNNING, Slot.optuna_number.is_not(None))
+    """Slots whose trial runs, or was begun and waits to be continued; and confirmations, once there are any."""
+    known = or_(Slot.optuna_number.is_not(None), Slot.origin == Origin.CONFIRM)
+    return still_open() & or_(Slot.state == TrialState.RUNNING, known)
 
 
 def still_open() -> ColumnElement[bool]:

@@ -60,12 +60,16 @@ class WorkerState(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where a trial's parameters come from: a grid's combination, the sampler, or a person."""
+    """Where a trial's parameters come from: a grid's combination, the sampler, or a person.
+
+    ``confirm``: those of one of the best trials, run again with another training seed.
+    """
 
     GRID = "grid"
     SAMPLED = "sampled"
     ENQUEUED = "enqueued"
     RETRIED = "retried"
+    CONFIRM = "confirm"
 
 
 ENDED_STUDY_STATES = frozenset({StudyState.COMPLETED, StudyState.STOPPED, StudyState.CANCELLED, StudyState.FAILED})

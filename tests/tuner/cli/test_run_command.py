@@ -162,3 +162,30 @@ def answers(client: Client) -> bool:
 def trials_or_none(tuner: Tuner) -> list[dict[str, Any]]:
     outcome = tuner("trial", "ls", "toy-study", "--json")
     return json.loads(outcome.out) if outcome.code == 0 else []
+
+
+def test_a_sampled_study_is_confirmed_and_replayed_and_begins_another(tuner: Tuner, study: Path) -> None:
+    (study / "hyper.test").write_text("finetune.learning_rate loguniform -6,-3\n")
+    head = STUDY.replace("epochs: 8", "epochs: 2\n  pretrain_epochs: 1")
+    (study / "study.yaml").write_text(head + "sampler: tpe\nmax_trials: 3\nconfirm: {top: 2, seeds: 2}\n")
+    outcome = tuner("run", study, "--workers=2")
+    assert outcome.code == 0, outcome.err
+    assert "Run again with other seeds (4 of 4 runs ended):" in outcome.out
+    assert re.search(r"^ *\d +0\.\d{4} ± 0\.\d{4} ", outcome.out, flags=re.MULTILINE)
+    assert "on average of 2 seeds" in outcome.out
+    assert "Computing time of all epochs" in outcome.out
+    shown = tuner("study", "show", "toy-study")
+    assert "Run again with other seeds" in shown.out
+    (found,) = json.loads(tuner("study", "ls", "--json").out)
+    assert found["counts"] == {"completed": 3}
+    assert len(found["confirmation"]["sets"]) == 2
+    replayed = tuner("study", "replay", "toy-study")
+    assert (replayed.code, replayed.out) == (
+        0,
+        "toy-study: 3 of 3 trials that were asked for get the same parameters.\n",
+    )
+    (study / "study.yaml").write_text(head + "name: next\nsampler: tpe\nmax_trials: 1\nwarm_start: toy-study\n")
+    following = tuner("run", study)
+    assert following.code == 0, following.err
+    (trial,) = trials(tuner, "next")
+    assert trial["number"] == 3

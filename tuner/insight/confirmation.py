@@ -1,0 +1,154 @@
+"""What running the best parameters with other seeds has shown: mean, spread, and whether the best is better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from sqlalchemy import and_, select
+from sqlalchemy.orm import Session
+
+from tuner.insight import optuna_tables as optuna
+from tuner.store.states import Origin, TrialState
+from tuner.store.tables import Slot, Study
+
+TEST_RESULT = "test_result"
+
+
+@dataclass(frozen=True)
+class ConfirmedSet:
+    """One parameter set.
+
+    Attributes:
+        trial: the trial of the search that found it; ``value`` is that trial's, which had the luck to be chosen.
+        seeds, values: training seeds of the finished confirmations, and the objective of each.
+        mean, spread: of ``values``; ``spread`` is the sample's standard deviation, None for fewer than two.
+        test_result: mean of every test metric over the same seeds.
+    """
+
+    trial: int
+    params: dict[str, Any] | None
+    value: float | None
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+    mean: float | None
+    spread: float | None
+    test_result: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The best set by mean against the next, seed by seed.
+
+    Attributes:
+        best, next: their trials.
+        pairs: seeds that both have finished.
+        difference: mean of best minus next.
+        p_value: of a two-sided paired t-test that the means are equal; None when all differences are equal.
+    """
+
+    best: int
+    next: int
+    pairs: int
+    difference: float
+    p_value: float | None
+    test: str = "paired t-test"
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Confirmations of a study: ``sets`` has the best mean first, those without a result last."""
+
+    done: int
+    total: int
+    sets: tuple[ConfirmedSet, ...]
+    comparison: Comparison | None
+
+
+def confirmation(
+    session: Session, study: Study, readable: Callable[[dict[str, Any] | None], dict[str, Any] | None]
+) -> Confirmation | None:
+    """What is known so far; None while the study has no confirmations.
+
+    Args:
+        readable: turns parameters in Optuna's representation into those that are shown.
+    """
+    slots = session.execute(_slots(study)).all()
+    if not slots:
+        return None
+    results = optuna.attributes_of(session, [row.trial_id for row in slots if row.trial_id is not None], (TEST_RESULT,))
+    chosen = dict(session.execute(_values(study, {row.confirms for row in slots})).all())
+    found = []
+    for number in dict.fromkeys(row.confirms for row in slots):
+        runs = [row for row in slots if row.confirms == number]
+        done = [row for row in runs if row.state is TrialState.COMPLETED and row.value is not None]
+        tests = [results.get(row.trial_id, {}).get(TEST_RESULT) or {} for row in done]
+        found.append(_set(number, readable(runs[0].parameters), chosen.get(number), done, tests))
+    sign = -1 if study.direction == "maximize" else 1
+    found.sort(key=lambda entry: (entry.mean is None, sign * (entry.mean or 0.0), entry.trial))
+    ended = sum(row.state.ended for row in slots)
+    return Confirmation(ended, len(slots), tuple(found), _compare(found))
+
+
+def _slots(study: Study) -> Any:
+    trials, values = optuna.trials, optuna.trial_values
+    return (
+        select(Slot.confirms, Slot.seed, Slot.state, Slot.parameters, trials.c.trial_id, values.c.value)
+        .outerjoin(trials, and_(trials.c.study_id == study.optuna_id, trials.c.number == Slot.optuna_number))
+        .outerjoin(values, and_(values.c.trial_id == trials.c.trial_id, values.c.objective == 0))
+        .where(Slot.study_id == study.id, Slot.origin == Origin.CONFIRM, Slot.state != TrialState.CANCELLED)
+        .order_by(Slot.ordinal)
+    )
+
+
+def _values(study: Study, numbers: set[int]) -> Any:
+    trials, values = optuna.trials, optuna.trial_values
+    return (
+        select(trials.c.number, values.c.value)
+        .join(values, and_(values.c.trial_id == trials.c.trial_id, values.c.objective == 0))
+        .where(trials.c.study_id == study.optuna_id, trials.c.number.in_(numbers))
+    )
+
+
+def _set(
+    number: int,
+    params: dict[str, Any] | None,
+    value: float | None,
+    done: list[Any],
+    tests: list[dict[str, float]],
+) -> ConfirmedSet:
+    values = tuple(float(row.value) for row in done)
+    metrics = [metric for metric in tests[0] if all(metric in test for test in tests)] if tests else []
+    return ConfirmedSet(
+        trial=number,
+        params=params,
+        value=value,
+        seeds=tuple(row.seed for row in done),
+        values=values,
+        mean=fmean(values) if values else None,
+        spread=stdev(values) if len(values) > 1 else None,
+        test_result={metric: fmean(test[metric] for test in tests) for metric in metrics},
+    )
+
+
+def _compare(sets: list[ConfirmedSet]) -> Comparison | None:
+    """The first two, when they share two seeds."""
+    if len(sets) < 2:
+        return None
+    best, following = (dict(zip(entry.seeds, entry.values, strict=True)) for entry in sets[:2])
+    seeds = [seed for seed in best if seed in following]
+    if len(seeds) < 2:
+        return None
+    differences = [best[seed] - following[seed] for seed in seeds]
+    return Comparison(sets[0].trial, sets[1].trial, len(seeds), fmean(differences), _p_value(differences))
+
+
+def _p_value(differences: list[float]) -> float | None:
+    if len(set(differences)) == 1:
+        return None
+    from scipy.stats import ttest_1samp
+
+    # The paired test is that of one sample: the differences.
+    return float(ttest_1samp(differences, 0.0).pvalue)
