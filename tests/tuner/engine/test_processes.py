@@ -258,6 +258,10 @@ def test_an_ask_that_was_cut_off_gets_the_answer_that_it_would_have_got(
     assert tried[0] == tried[1]
 
 
+def _wait_for_epochs(database: Database, number: int) -> None:
+    wait(lambda: count(database, Epoch) >= number)
+
+
 @pytest.mark.slow
 def test_promotions_survive_the_death_of_workers(database: Database, create: Create, start: StartWorker) -> None:
     study_id = create(
@@ -267,7 +271,7 @@ def test_promotions_survive_the_death_of_workers(database: Database, create: Cre
     )
     workers = [start(), start()]
     for epochs in (2, 5, 9):
-        wait(lambda epochs=epochs: count(database, Epoch) >= epochs)
+        _wait_for_epochs(database, epochs)
         workers.pop(0).kill()
         workers.append(start())
     for worker in workers:
