@@ -3,7 +3,8 @@
 * :class:`Recommender` scores items for histories; evaluation needs nothing else.
 * :class:`Objective` turns rows of the training split into gradients; the training loop needs nothing else.
 * :class:`Stage` names one phase of training (S3Rec: ``pretrain``, ``finetune``).
-* :class:`ModelDefinition` ties them together; registering one is all it takes to add a model.
+* :class:`ModelDefinition` ties them together; registering one is all it takes to add a model. It may also review a
+  configuration as a whole.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -81,6 +82,11 @@ class Stage:
     objective: Callable[[Recommender, SequentialDataset, Config], Objective]
 
 
+def nothing_to_say(_values: Mapping[str, Any]) -> Mapping[str, str]:
+    """The review of a model whose parameters neither contradict nor switch off each other."""
+    return {}
+
+
 @dataclass(frozen=True)
 class ModelDefinition:
     """A model as the registry knows it.
@@ -91,6 +97,10 @@ class ModelDefinition:
         parameters: the model's own parameters (the common ones are added by the registry).
         stages: in the order in which they run.
         build: a freshly initialised model for a data set; deterministic in ``config["seed"]``.
+        review: looks at the values of a configuration together, before any data is read: raises ConfigError
+            where they do not fit each other, and returns the keys that have no effect beside the other
+            values, each with the reason, e.g. ``{"alpha": "only loss 'x' has an alpha"}``. It should read
+            only the keys that it decides by: a study reviews every combination of the searched ones.
     """
 
     name: str
@@ -98,6 +108,7 @@ class ModelDefinition:
     parameters: tuple[Parameter, ...]
     stages: tuple[Stage, ...]
     build: Callable[[Config, SequentialDataset], Recommender]
+    review: Callable[[Mapping[str, Any]], Mapping[str, str]] = nothing_to_say
 
     def stage(self, name: str) -> Stage:
         """The stage called ``name``; KeyError when the model has none such."""

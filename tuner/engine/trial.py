@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from model.config import Config
 from model.data import SequentialDataset
 from model.errors import CheckpointError
+from model.protocol import protocol_of
 from model.recommender import stage_key
 from model.run import EpochReport, StageRun, start_run
 from tuner.engine.artifacts import trial_folder
@@ -243,6 +244,9 @@ class _Run:
         def step(session: Session) -> None:
             rows.write_epoch(session, values)
             claim_rows.note_advance(session, self.claim)
+            # All trials of a study validate alike; one of them saying so is enough.
+            if report.advice and self.trial.number == 0:
+                rows.add_event(session, self.claim.study_id, "advice", report.advice, trial=0)
 
         self.runner._transact(step)
         if report.valid_score is not None:
@@ -260,6 +264,7 @@ class _Run:
             "test_result": result.test_result,
             "seconds": seconds,
             "values": self.plan.space.values(self.trial.params),
+            "protocol": protocol_of(self.plan.stage_config(self.plan.own_stage, self.trial.params)),
         }
         patiently(lambda: self.trial.set(attributes))
         # Optuna gives a pruned trial its last intermediate value.

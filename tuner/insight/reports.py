@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import Row, Select, and_, func, select
 from sqlalchemy.orm import Session
 
+from model.eval_args import merge_eval_args
+from model.protocol import protocol_of
 from model.registry import model_names, parameters_of
 from tuner.errors import SpaceError, TrialNotFound
 from tuner.insight import optuna_tables as optuna
@@ -162,7 +164,13 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         workers_wanted=study.workers,
         workers_alive=_workers_alive(database, session),
         epochs=EpochCounts(int(asked), int(run), int(reused)),
+        protocol=_protocol(study.specification["config"]),
     )
+
+
+def _protocol(given: dict[str, Any]) -> dict[str, Any]:
+    evaluation = merge_eval_args(given.get("eval_args") or {})
+    return protocol_of({"eval_args": evaluation, "valid_users": given.get("valid_users")})
 
 
 def _best(session: Session, study: Study) -> TrialSummary | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from model.protocol import metric_label
 from tuner.store.repository import CurvePoint
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class StudySummary:
 
     Attributes:
         metric, direction: the objective; "ndcg@10", "maximize".
+        protocol: how its trials are measured, see :func:`model.protocol.protocol_of`.
         trials_total: the trial budget.
         counts: trials by state, only states that occur.
         best_value, best_trial, best_params, ...: of the best completed trial (the earliest among equals).
@@ -72,6 +74,12 @@ class StudySummary:
     workers_wanted: int | None
     workers_alive: int
     epochs: EpochCounts
+    protocol: dict[str, Any]
+
+    @property
+    def objective(self) -> str:
+        """The metric's name with what sets it apart from a full ranking for all users."""
+        return metric_label(self.metric, self.protocol)
 
     @property
     def trials_done(self) -> int:

@@ -128,7 +128,7 @@ def _head(study: StudySummary, trial: TrialDetail) -> Component:
             html.Div(
                 className="tiles",
                 children=[
-                    tile(f"Valid {study.metric}", text.score(_value(trial)), _best_epoch(trial)),
+                    tile(f"Valid {study.objective}", text.score(_value(trial)), _best_epoch(trial)),
                     tile(f"Test {study.metric}", text.score((trial.test_result or {}).get(study.metric))),
                     tile("Duration", text.duration(_rounded(trial)), _started(trial)),
                     tile(
