@@ -102,3 +102,10 @@ def test_any_model_can_have_a_review() -> None:
 def test_a_search_over_how_trials_are_measured_is_refused(line: str) -> None:
     with pytest.raises(SpaceError, match=r"hyper\.test:1:1: .*can't be compared.*set it in the configuration"):
         space.parse(line + "\n").check(parameters_of("SURGE"))
+
+
+def test_an_option_may_spell_a_mapping() -> None:
+    text = "train_neg_sample_args choice [\"{'distribution': 'popularity', 'sample_num': 2}\"]\n"
+    assert remarks(text) == ()
+    trial = load_config("SURGE", "ml-100k").for_stage("train", {"train_neg_sample_args": "{'sample_num': 2}"})
+    assert trial["train_neg_sample_args"]["sample_num"] == 2
