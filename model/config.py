@@ -63,8 +63,8 @@ class Config(Mapping[str, Any]):
     def for_stage(self, stage: str, parameters: Mapping[str, Any] | None = None) -> Config:
         """The configuration that one stage of a trial trains with.
 
-        ``parameters`` (a trial's) win over what was given, and texts among them that spell a value are that value; in both, ``<stage>.key`` wins over ``key``, and keys
-        scoped to other stages are dropped.
+        ``parameters`` (a trial's) win over what was given, and texts among them that spell a value are that value;
+        in both, ``<stage>.key`` wins over ``key``, and keys scoped to other stages are dropped.
         """
         merged: dict[str, Any] = {}
         chosen = {key: self._spelled_out(key, value) for key, value in (parameters or {}).items()}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from model.parameters import Parameter
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from model.config import Config
     from model.data import SequentialDataset
 
@@ -82,6 +84,22 @@ class Stage:
     objective: Callable[[Recommender, SequentialDataset, Config], Objective]
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture that a trained model can give of one user.
+
+    Attributes:
+        name: in commands and addresses, e.g. ``interest-graph``.
+        title: for people.
+        draw: from the model (in evaluation mode), a history (int64 [n], oldest first) and what to call its items;
+            called without gradients. Who calls it adds the title.
+    """
+
+    name: str
+    title: str
+    draw: Callable[[Recommender, Tensor, Sequence[str]], go.Figure]
+
+
 def nothing_to_say(_values: Mapping[str, Any]) -> Mapping[str, str]:
     """The review of a model whose parameters neither contradict nor switch off each other."""
     return {}
@@ -101,6 +119,7 @@ class ModelDefinition:
             where they do not fit each other, and returns the keys that have no effect beside the other
             values, each with the reason, e.g. ``{"alpha": "only loss 'x' has an alpha"}``. It should read
             only the keys that it decides by: a study reviews every combination of the searched ones.
+        pictures: what the trained model can show of a user.
     """
 
     name: str
@@ -109,6 +128,7 @@ class ModelDefinition:
     stages: tuple[Stage, ...]
     build: Callable[[Config, SequentialDataset], Recommender]
     review: Callable[[Mapping[str, Any]], Mapping[str, str]] = nothing_to_say
+    pictures: tuple[Picture, ...] = ()
 
     def stage(self, name: str) -> Stage:
         """The stage called ``name``; KeyError when the model has none such."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from model.recommender import ModelDefinition, Stage
 from model.surge.objectives import TrainObjective
 from model.surge.parameters import PARAMETERS, review
+from model.surge.picture import INTEREST_GRAPH
 from model.surge.recommender import Surge, build
 
 __all__ = ["DEFINITION", "Surge"]
@@ -16,4 +17,5 @@ DEFINITION = ModelDefinition(
     stages=(Stage(name="train", epochs_key="epochs", validates=True, objective=TrainObjective),),
     build=build,
     review=review,
+    pictures=(INTEREST_GRAPH,),
 )

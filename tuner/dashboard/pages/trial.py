@@ -18,6 +18,7 @@ from tuner.dashboard.components.chart import chart
 from tuner.dashboard.components.facts import facts, metrics_table, tile
 from tuner.dashboard.components.live import FAST_MS, SLOW_MS, Parts
 from tuner.dashboard.context import Context
+from tuner.dashboard.pages import trial_pictures
 from tuner.dashboard.pages.page import Page
 from tuner.errors import TrialNotFound
 from tuner.insight import StudySummary, TrialDetail, figures
@@ -70,6 +71,7 @@ def _layout(context: Context, name: str, number: str) -> Component:
                             html.Div(id="trial-metrics", children=_metrics(study, trial)),
                         ],
                     ),
+                    *trial_pictures.cards(study.model),
                 ],
             ),
         ],
@@ -96,6 +98,8 @@ def _register(app: Dash, context: Context) -> None:
         _ticks: int | None, scheme: str | None, key: dict[str, Any], marks: dict[str, str] | None
     ) -> tuple[Any, ...]:
         return await to_thread.run_sync(_update, context, scheme or "light", key, marks)
+
+    trial_pictures.register(app, context)
 
 
 def _update(context: Context, scheme: str, key: dict[str, Any], marks: dict[str, str] | None) -> tuple[Any, ...]:
