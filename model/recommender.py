@@ -57,6 +57,10 @@ class Objective(ABC):
     def begin_epoch(self, epoch: int) -> None:
         """Take the named random streams of epoch ``epoch`` (0-based) of this stage."""
 
+    def arrange(self, order: Tensor) -> Tensor:
+        """The epoch's samples in the order in which they are cut into batches; ``order`` unless overridden."""
+        return order
+
     @abstractmethod
     def backward(self, rows: Tensor) -> Tensor:
         """Add the gradients of the loss over the batch ``rows`` (int64 [B]) to the parameters.

@@ -6,25 +6,28 @@ The engine and the Python API both drive stages through :class:`StageRun`: an ep
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from model.checkpoint import FORMAT, load_checkpoint, load_weights, save_checkpoint
 from model.config import Config
 from model.data import SequentialDataset
 from model.defaults import DATA
+from model.device import choose_device, describe
 from model.errors import CheckpointMismatch, TrainingError
 from model.evaluation import evaluate
 from model.protocol import cheaper_validation, protocol_of
 from model.recommender import ModelDefinition, Recommender, Stage, stage_key
 from model.registry import parameters_of
 from model.training import EarlyStopping, make_optimizer, train_epoch
+
+_log = logging.getLogger(__name__)
 
 Result = dict[str, float]
 
@@ -278,6 +281,7 @@ def start_run(
         KeyError: the model has no such stage.
     """
     run = StageRun(definition, definition.stage(stage_name), config, dataset)
+    _log.info("%s trains on %s", stage_name, describe(config))
     if initial is not None:
         run.start_from(initial)
     return run
@@ -286,11 +290,3 @@ def start_run(
 def items_digest(dataset: SequentialDataset, config: Config) -> str:
     """SHA-256 of the item ids' texts in order: weights only fit data with the same one."""
     return hashlib.sha256("\x1f".join(dataset.tokens[config["ITEM_ID_FIELD"]]).encode()).hexdigest()
-
-
-def choose_device(config: Config) -> torch.device:
-    """The GPU that ``gpu_id`` names (its first, if several) when it is there and allowed, else the CPU."""
-    first = str(config["gpu_id"] if config["gpu_id"] is not None else "").strip("()[] ").split(",")[0].strip()
-    if not config["use_gpu"] or not first.isdecimal() or int(first) >= torch.cuda.device_count():
-        return torch.device("cpu")
-    return torch.device("cuda", int(first))

@@ -111,8 +111,8 @@ def train_epoch(
     seed = config["seed"]
     order = epoch_order(seed, epoch, number) if config["shuffle"] else torch.arange(number)
     order = order.to(optimizer.param_groups[0]["params"][0].device)
-    batches = order.split(_positives_per_batch(config))  # type: ignore[no-untyped-call]
     objective.begin_epoch(epoch)
+    batches = objective.arrange(order).split(_positives_per_batch(config))  # type: ignore[no-untyped-call]
     with _rounded_products(config["enable_amp"]):
         return train_batches(objective, optimizer, batches, epoch, config, on_progress)
 

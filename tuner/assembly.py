@@ -29,7 +29,9 @@ from tuner.specification import (
 )
 
 # Fields that say how much to run and how fast, not what is computed.
-BUDGET_FIELDS = frozenset({"max_trials", "timeout_seconds", "early_stop", "target_value", "max_failures", "workers"})
+BUDGET_FIELDS = frozenset(
+    {"max_trials", "timeout_seconds", "computing_hours", "early_stop", "target_value", "max_failures", "workers"}
+)
 
 
 def _named(value: Any) -> Any:
@@ -54,6 +56,9 @@ class StudyOptions(BaseModel):
     )
     max_trials: int | None = Field(default=None, ge=1, description="Left out: the whole space if finite, else 100.")
     timeout_seconds: float | None = Field(default=None, gt=0, description="Wall-clock budget.")
+    computing_hours: float | None = Field(
+        default=None, gt=0, description="Budget of computing time, added up over all epochs of all trials."
+    )
     early_stop: int | None = Field(default=None, ge=1, description="End after this many trials without improvement.")
     target_value: float | None = Field(default=None, description="End when the objective reaches this value.")
     max_failures: int = Field(default=5, ge=1, description="Failures in a row that pause the study.")

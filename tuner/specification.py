@@ -49,6 +49,9 @@ class StudySpecification(BaseModel):
     pruner: PrunerSpecification = PrunerSpecification()
     max_trials: int | None = Field(default=None, ge=1, description="None: the whole space if finite, else 100.")
     timeout_seconds: float | None = Field(default=None, gt=0, description="Wall-clock budget; running trials finish.")
+    computing_hours: float | None = Field(
+        default=None, gt=0, description="Budget of computing time, added up over all epochs of all trials."
+    )
     early_stop: int | None = Field(default=None, ge=1, description="End after this many trials without improvement.")
     target_value: float | None = Field(default=None, description="End when the objective reaches this value.")
     max_failures: int = Field(default=5, ge=1, description="Failures in a row that pause the study.")

@@ -92,10 +92,21 @@ class S3Rec(Recommender):
         """
         width = items.shape[1]
         embedded = self.embed(items, self.position_embedding.weight[:width], noise)
-        causal = torch.full((width, width), HIDDEN, dtype=embedded.dtype, device=items.device).triu_(1)
         beyond = torch.arange(width, device=items.device) >= lengths[:, None]
         last_bias = beyond[:, None].to(embedded.dtype) * HIDDEN if self._any(beyond) else None
-        return self.trm_encoder.at_positions(embedded, lengths - 1, causal[None], last_bias, noise)
+        return self.trm_encoder.at_positions(embedded, lengths - 1, self._causal(embedded)[None], last_bias, noise)
+
+    def encode_prefixes(self, items: Tensor, noise: Noise | None = None) -> Tensor:
+        """Encode right-padded histories [B, l] and all their prefixes: [B, l, H], at each item its prefix."""
+        width = items.shape[1]
+        embedded = self.embed(items, self.position_embedding.weight[:width], noise)
+        out: Tensor = self.trm_encoder(embedded, self._causal(embedded)[None], noise)
+        return out
+
+    @staticmethod
+    def _causal(embedded: Tensor) -> Tensor:
+        width = embedded.shape[1]
+        return torch.full((width, width), HIDDEN, dtype=embedded.dtype, device=embedded.device).triu_(1)
 
     def score_all(self, histories: Tensor, lengths: Tensor) -> Tensor:
         """See :meth:`Recommender.score_all`; the mask token's column is left out."""

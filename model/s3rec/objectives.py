@@ -26,6 +26,7 @@ from model.s3rec.network import S3Rec
 if TYPE_CHECKING:
     from model.config import Config
     from model.data import SequentialDataset
+    from model.data.sequences import Samples
 
 # Tokens of one micro-batch: measured best with 2 MB of second-level cache per core. A GPU takes the batch whole.
 PRETRAIN_TOKENS = 1200
@@ -207,19 +208,87 @@ class FinetuneObjective(_S3RecObjective):
         if config["loss_type"] == "BPR":
             self._negatives = NegativeSampler(dataset, config["train_neg_sample_args"], self.device)
 
+    def arrange(self, order: Tensor) -> Tensor:
+        """See :meth:`Objective.arrange`; with ``share_prefixes`` prefixes of one history follow each other."""
+        if not self.config["share_prefixes"]:
+            return order
+        _, history = torch.unique(self.samples.start[order], return_inverse=True)
+        # A history's place is that of one of its samples. The first place of any would put long histories first.
+        oldest = torch.full_like(order, len(order)).scatter_reduce(0, history, order, "amin")
+        place = torch.empty_like(order)
+        place[order] = torch.arange(len(order), device=order.device)
+        return order[place[oldest[history]].argsort(stable=True)]
+
     def backward(self, rows: Tensor) -> Tensor:
         """See :meth:`Objective.backward`; the loss is the mean over the batch."""
-        rows = _by_length(rows, self.samples.length)
-        lengths, targets = self.samples.length[rows], self.samples.target[rows]
-        negatives = self._negatives(targets, self._draws) if self._negatives is not None else None
+        batch = _Batch.of(rows.to(self.device), self.samples, self._negatives, self._draws)
+        if not self.config["share_prefixes"]:
+            return self._one_by_one(batch, len(rows))
+        _, history, members = torch.unique(self.samples.start[batch.rows], return_inverse=True, return_counts=True)
+        alone = members[history] == 1
+        parts = [(self._one_by_one, batch.select(alone)), (self._together, batch.select(~alone))]
+        return torch.stack([backward(some, len(rows)) for backward, some in parts if len(some.rows)]).sum()
+
+    def _one_by_one(self, batch: _Batch, samples: int) -> Tensor:
+        """A history for every sample."""
+        batch = batch.select(batch.lengths.argsort(descending=True, stable=True))
 
         def loss_of(model: S3Rec, part: slice, longest: int, noise: Noise) -> Tensor:
-            encoded = model.encode_history(self.samples.padded(rows[part], longest), lengths[part], noise)
-            wrong = negatives[part] if negatives is not None else None
-            loss = finetune_loss(model, encoded, targets[part], wrong, special=self.config["rank_special_tokens"])
-            return loss / len(rows)
+            some = batch.select(part)
+            encoded = model.encode_history(self.samples.padded(some.rows, longest), some.lengths, noise)
+            return self._loss(model, encoded, some) / samples
 
-        return self._backward(lengths, loss_of)
+        return self._backward(batch.lengths, loss_of)
+
+    def _together(self, batch: _Batch, samples: int) -> Tensor:
+        """One forward pass for all prefixes of a history.
+
+        No position sees a later one, so the encoding of a prefix is the longest one's at the prefix' last position.
+        """
+        batch = batch.select(batch.lengths.argsort(descending=True, stable=True))
+        # Histories in the order of their longest prefixes; the samples of each one after the other.
+        _, history = torch.unique(self.samples.start[batch.rows], return_inverse=True)
+        places = torch.arange(len(history), device=history.device)
+        longest_prefix = torch.full_like(places, len(places)).scatter_reduce(0, history, places, "amin")[history]
+        batch = batch.select(longest_prefix.argsort(stable=True))
+        heads, members = torch.unique_consecutive(self.samples.start[batch.rows], return_counts=True)
+        ends = [0, *members.cumsum(0).tolist()]
+        first = batch.select(torch.tensor(ends[:-1], device=self.device))
+
+        def loss_of(model: S3Rec, part: slice, longest: int, noise: Noise) -> Tensor:
+            stop = min(part.stop, len(heads))
+            some = batch.select(slice(ends[part.start], ends[stop]))
+            encoded = model.encode_prefixes(self.samples.padded(first.rows[part], longest), noise)
+            row = torch.arange(stop - part.start, device=self.device).repeat_interleave(members[part])
+            return self._loss(model, encoded[row, some.lengths - 1], some) / samples
+
+        return self._backward(first.lengths, loss_of)
+
+    def _loss(self, model: S3Rec, encoded: Tensor, batch: _Batch) -> Tensor:
+        special = self.config["rank_special_tokens"]
+        return finetune_loss(model, encoded, batch.targets, batch.negatives, special=special)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Rows of the training split with what finetuning needs of them."""
+
+    rows: Tensor
+    lengths: Tensor
+    targets: Tensor
+    negatives: Tensor | None
+
+    @classmethod
+    def of(
+        cls, rows: Tensor, samples: Samples, negatives: NegativeSampler | None, generator: torch.Generator
+    ) -> _Batch:
+        targets = samples.target[rows]
+        drawn = None if negatives is None else negatives(targets, generator)
+        return cls(rows, samples.length[rows], targets, drawn)
+
+    def select(self, some: Tensor | slice) -> _Batch:
+        negatives = None if self.negatives is None else self.negatives[some]
+        return _Batch(self.rows[some], self.lengths[some], self.targets[some], negatives)
 
 
 def finetune_loss(

@@ -81,6 +81,14 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("save_step", "int", 10, "Pretraining epochs between checkpoints.", minimum=1),
     Parameter("pre_model_path", "str", "", "Pretrained checkpoint that finetuning of the Python API starts from."),
     Parameter("loss_type", "str", "CE", "Loss of finetuning.", choices=("CE", "BPR"), stages=_FINETUNE),
+    Parameter(
+        "share_prefixes",
+        "bool",
+        False,
+        "Finetuning batches hold all prefixes of a history together and compute them in one pass: faster, with other "
+        "batches than RecBole's, and dropout that the prefixes share.",
+        stages=_FINETUNE,
+    ),
     # Where RecBole is likely wrong: the defaults are what it does.
     Parameter(
         "position_alignment",

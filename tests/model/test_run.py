@@ -18,7 +18,7 @@ from model.config import Config
 from model.data import SequentialDataset, load_dataset
 from model.errors import CheckpointMismatch, NonFiniteLoss, TrainingError
 from model.registry import get_model
-from model.run import StageRun, choose_device, start_run
+from model.run import StageRun, start_run
 
 MakeConfig = Callable[..., Config]
 
@@ -233,8 +233,3 @@ def test_diverging_training_is_an_error(small_config: MakeConfig, small_dataset:
     run = begin(small_config(learning_rate=1e30, learner="sgd"), small_dataset, "finetune")
     with pytest.raises(NonFiniteLoss, match="Lower learning_rate"):
         run.run_epoch()
-
-
-def test_the_cpu_is_used_when_the_gpu_is_not_wanted(small_config: MakeConfig) -> None:
-    assert choose_device(small_config(gpu_id="")).type == "cpu"
-    assert choose_device(small_config(use_gpu=False)).type == "cpu"

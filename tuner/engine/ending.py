@@ -64,6 +64,7 @@ def _failing(session: Session, study: Study) -> str | None:
 def _rule_met(database: Database, study_id: int) -> str | None:
     with database.session() as session:
         study = session.get(Study, study_id)
+        computing = rows.computing_seconds(session, study_id)
     if study is None or study.state is not StudyState.RUNNING:
         return None
     specification = StudySpecification.model_validate(study.specification)
@@ -72,4 +73,5 @@ def _rule_met(database: Database, study_id: int) -> str | None:
     if specification.early_stop is not None or specification.target_value is not None:
         trials = optuna_study.get_trials(deepcopy=False)
     since = 0.0 if study.running_since is None else (utc_now() - study.running_since).total_seconds()
-    return reason_to_end(specification, standing(trials, optuna_study.direction, study.seconds_before + since))
+    seconds = study.seconds_before + since
+    return reason_to_end(specification, standing(trials, optuna_study.direction, seconds, computing))

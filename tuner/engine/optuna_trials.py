@@ -4,7 +4,8 @@ User attributes of our trials, readable with any Optuna tool:
 
 =================  ==================================================================================
 ``slot``           id of the row in ``rectuner_slots`` that claims the trial
-``seen``           numbers of the finished trials that the sampler could see, as ranges ("0-3,5")
+``seen``           numbers of the finished trials that the sampler was shown, as ranges ("0-3,5")
+``running``        numbers of the trials that it was shown as chosen, but without a result
 ``values``         the parameters as the configuration got them, where Optuna stores another form
 ``best_epoch``     finetuning epoch (from 1) of the best validation score
 ``valid_result``   every metric on the validation split at that epoch
@@ -19,17 +20,18 @@ Intermediate values are the validation scores; the step is the finetuning epoch,
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, create_trial
 from optuna.trial import TrialState as OptunaState
 
-from tuner.engine import pruners, samplers
+from tuner.engine import pruners
+from tuner.engine.asks import Asker, Sight, look
 from tuner.engine.plan import Plan
 from tuner.store import Database
 from tuner.store.claims import Claim
@@ -81,15 +83,15 @@ class OptunaTrials:
     def __init__(self, database: Database, study: Study, plan: Plan) -> None:
         self._storage = database.storage
         self._plan = plan
-        self._sampler = study.sampler
         self._tried: set[int] = set()
         self._study = optuna.load_study(
             study_name=study.optuna_name,
             storage=database.storage,
-            sampler=optuna.samplers.RandomSampler(seed=0),  # replaced before every ask
+            sampler=optuna.samplers.RandomSampler(seed=0),  # never asked: see Asker
             pruner=pruners.build(study.pruner),
         )
         self._study_id = database.storage.get_study_id_from_name(study.optuna_name)
+        self._asker = asker(study, plan)
 
     def begin(self, claim: Claim) -> int:
         """The number of the claim's trial, which is created unless an earlier attempt did.
@@ -116,36 +118,51 @@ class OptunaTrials:
         trial_id = self._storage.create_new_trial(self._study_id, template)
         return self._storage.get_trial_number_from_id(trial_id)
 
-    def open(self, number: int, seed: int) -> OptunaTrial:
+    def open(self, number: int) -> OptunaTrial:
         """Trial ``number`` with all its parameters; those it lacks are chosen by the study's sampler."""
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
         frozen = self._storage.get_trial(trial_id)
         reported = set(frozen.intermediate_values)
         if frozen.state.is_finished():
             return OptunaTrial(self._study, number, frozen.params, frozen.state, None, reported)
-        missing = [name for name in self._plan.space.names if name not in frozen.params]
-        if missing:
-            self._study.sampler = samplers.build(self._sampler, seed, number)
+        if any(name not in frozen.params for name in self._plan.space.names):
+            self._ask(trial_id, frozen)
         trial = Trial(self._study, trial_id)
-        if missing:
-            trial.set_user_attr("seen", _ranges(self._finished()))
-            self._suggest(trial, missing)
         return OptunaTrial(self._study, number, trial.params, None, trial, reported)
 
-    def _suggest(self, trial: Trial, names: Iterable[str]) -> None:
-        distributions = self._plan.space.distributions()
-        for name in names:
-            _suggest_one(trial, name, distributions[name])
-
-    def _finished(self) -> list[int]:
-        states = (OptunaState.COMPLETE, OptunaState.PRUNED)
-        return [trial.number for trial in self._study.get_trials(deepcopy=False, states=states)]
+    def _ask(self, trial_id: int, trial: FrozenTrial) -> None:
+        """Let the sampler choose. What it was shown is written first: who has to repeat it gets the same answer."""
+        trials = self._study.get_trials(deepcopy=False)
+        sight = Sight.recorded(trial)
+        if sight is None:
+            sight = look(trials, trial.number, self._plan.space.names)
+            for name, attribute in sight.attributes.items():
+                self._storage.set_trial_user_attr(trial_id, name, attribute)
+        answer = self._asker.ask(trial.number, sight, trials)
+        for name, note in answer.notes.items():
+            self._storage.set_trial_system_attr(trial_id, name, note)
+        for name, distribution in self._asker.distributions.items():
+            if name not in trial.params:
+                value = distribution.to_internal_repr(answer.params[name])
+                self._storage.set_trial_param(trial_id, name, value, distribution)
 
     def _find(self, slot_id: int) -> FrozenTrial | None:
         for trial in self._study.get_trials(deepcopy=False):
             if trial.user_attrs.get(SLOT) == slot_id:
                 return trial
         return None
+
+
+def asker(study: Study, plan: Plan) -> Asker:
+    """What the asks of a study depend on."""
+    return Asker(
+        study.optuna_name,
+        StudyDirection.MAXIMIZE if study.direction == "maximize" else StudyDirection.MINIMIZE,
+        study.sampler,
+        pruners.build(study.pruner),
+        plan.space.distributions(),
+        plan.specification.seed,
+    )
 
 
 def fail_optuna_trial(database: Database, optuna_name: str, number: int, why: str) -> None:
@@ -159,24 +176,3 @@ def fail_optuna_trial(database: Database, optuna_name: str, number: int, why: st
         study.tell(number, state=OptunaState.FAIL, skip_if_finished=True)
     except UpdateFinishedTrialError:
         return
-
-
-def _suggest_one(trial: Trial, name: str, distribution: BaseDistribution) -> None:
-    match distribution:
-        case CategoricalDistribution():
-            trial.suggest_categorical(name, distribution.choices)
-        case FloatDistribution():
-            trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
-        case _:
-            raise AssertionError(f"a search space has no {type(distribution).__name__}")
-
-
-def _ranges(numbers: Iterable[int]) -> str:
-    """Whole numbers as text, runs joined: 0-3,5."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)

@@ -7,12 +7,14 @@ worker asks, and what it asked before, has no influence.
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
     CmaEsSampler,
@@ -34,6 +36,17 @@ GRID_LIMIT = 20_000
 DEFAULT_TRIALS = 100
 
 
+class _Sequence(QMCSampler):
+    """Trial n gets point n. Optuna counts points in the storage, and two workers may get the same one."""
+
+    def __init__(self, *, number: int = 0, **options: Any) -> None:
+        super().__init__(**options)
+        self._number = number
+
+    def _find_sample_id(self, study: Any, search_space: dict[str, BaseDistribution]) -> int:  # noqa: ARG002
+        return self._number
+
+
 @dataclass(frozen=True)
 class Kind:
     """A sampler that can be named.
@@ -41,26 +54,28 @@ class Kind:
     Attributes:
         build: Optuna's class.
         options: its options that a specification may set.
-        needs: a package that it imports when it samples.
-        seed_per_trial: False for a sequence that all trials must draw from with one seed.
+        sequence: whether all trials draw from one sequence, with one seed, each the point of its number.
+        takes_notes: whether it leaves system attributes with a trial that later asks need.
+        made_by: where the options are declared, unless that is ``build``.
     """
 
     build: Callable[..., BaseSampler]
     options: tuple[str, ...] = ()
-    needs: str | None = None
-    seed_per_trial: bool = True
+    sequence: bool = False
+    takes_notes: bool = False
+    made_by: Callable[..., BaseSampler] | None = None
 
 
 KINDS: dict[str, Kind] = {
     "random": Kind(RandomSampler),
     "tpe": Kind(TPESampler, ("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar")),
-    "gp": Kind(GPSampler, ("n_startup_trials", "deterministic_objective"), needs="scipy"),
+    "gp": Kind(GPSampler, ("n_startup_trials", "deterministic_objective")),
     "cmaes": Kind(
         CmaEsSampler,
         ("n_startup_trials", "sigma0", "popsize", "consider_pruned_trials", "with_margin", "lr_adapt"),
-        needs="cmaes",
+        takes_notes=True,
     ),
-    "qmc": Kind(QMCSampler, ("qmc_type", "scramble"), needs="scipy", seed_per_trial=False),
+    "qmc": Kind(_Sequence, ("qmc_type", "scramble"), sequence=True, made_by=QMCSampler),
 }
 
 # Options that we set where Optuna leaves the choice to itself.
@@ -84,8 +99,8 @@ def choose(specification: StudySpecification, space: SearchSpace) -> Choice:
     """The sampler and trial budget that a specification means.
 
     Raises:
-        SpecificationError: exhaustive over an endless or huge space, an option that the sampler does not have
-            or accept, or a sampler whose package is not installed.
+        SpecificationError: exhaustive over an endless or huge space, or an option that the sampler does not
+            have or accept.
     """
     name: str = specification.sampler.name
     options = specification.sampler.options
@@ -104,8 +119,11 @@ def choose(specification: StudySpecification, space: SearchSpace) -> Choice:
 def build(record: Mapping[str, Any], seed: int, number: int) -> BaseSampler:
     """The sampler that chooses trial ``number``'s parameters, from a study's record of it."""
     kind = KINDS[record["name"]]
-    names = ("sampler", number) if kind.seed_per_trial else ("sampler",)
-    return kind.build(**record["options"], seed=derive_seed(seed, *names) % 2**32)
+    options = record["options"] | ({"number": number} if kind.sequence else {})
+    names = ("sampler",) if kind.sequence else ("sampler", number)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return kind.build(**options, seed=derive_seed(seed, *names) % 2**32)
 
 
 def _grid_fits(space: SearchSpace, max_trials: int | None) -> bool:
@@ -135,16 +153,11 @@ def _checked_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := sorted(set(options) - set(kind.options)):
         known = f"It has {', '.join(kind.options)}." if kind.options else "It has none."
         raise SpecificationError(f"The sampler {name} has no option {unknown[0]}. {known}")
-    if kind.needs is not None and importlib.util.find_spec(kind.needs) is None:
-        raise SpecificationError(
-            f"The sampler {name} needs the package {kind.needs}, which is not installed: pip install "
-            f"{kind.needs}. Or use tpe."
-        )
-    declared = inspect.signature(kind.build).parameters
+    declared = inspect.signature(kind.made_by or kind.build).parameters
     complete = {option: declared[option].default for option in kind.options}
     complete |= _OURS.get(name, {}) | dict(options)
     try:
-        kind.build(**complete, seed=0)
+        build({"name": name, "options": complete}, seed=0, number=0)
     except (TypeError, ValueError) as error:
         raise SpecificationError(f"The sampler {name} does not accept these options: {error}") from error
     return complete

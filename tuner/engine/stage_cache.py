@@ -193,7 +193,11 @@ class StageCache:
         def step() -> None:
             with self.database.transaction() as session:
                 rows.add_epoch(session, request.key, report.epoch, report.loss, report.seconds)
-                session.execute(update(Slot).where(Slot.id == claim.slot_id).values(epochs_run=Slot.epochs_run + 1))
+                session.execute(
+                    update(Slot)
+                    .where(Slot.id == claim.slot_id)
+                    .values(epochs_run=Slot.epochs_run + 1, seconds_run=Slot.seconds_run + report.seconds)
+                )
                 claim_rows.note_advance(session, claim)
 
         patiently(step)

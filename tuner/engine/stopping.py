@@ -18,11 +18,13 @@ class Standing:
     Attributes:
         finished: trials with a value, by number.
         seconds: wall-clock time that the study has been running.
+        computing_seconds: time of the epochs that were computed for it, all trials and shared stages together.
     """
 
     finished: Sequence[FrozenTrial]
     direction: StudyDirection
     seconds: float
+    computing_seconds: float
 
     def better(self, value: float, than: float) -> bool:
         return value < than if self.direction is StudyDirection.MINIMIZE else value > than
@@ -37,14 +39,16 @@ class Standing:
         return best
 
 
-def standing(trials: Sequence[FrozenTrial], direction: StudyDirection, seconds: float) -> Standing:
+def standing(
+    trials: Sequence[FrozenTrial], direction: StudyDirection, seconds: float, computing_seconds: float = 0.0
+) -> Standing:
     """The standing of a study whose trials are these."""
     done = [
         trial
         for trial in trials
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.values is not None
     ]
-    return Standing(sorted(done, key=lambda trial: trial.number), direction, seconds)
+    return Standing(sorted(done, key=lambda trial: trial.number), direction, seconds, computing_seconds)
 
 
 def reason_to_end(specification: StudySpecification, standing: Standing) -> str | None:
@@ -80,7 +84,19 @@ def _timeout(specification: StudySpecification, standing: Standing) -> str | Non
     return f"time limit: {limit:g} seconds are used"
 
 
-RULES: tuple[Callable[[StudySpecification, Standing], str | None], ...] = (_target, _no_improvement, _timeout)
+def _computing_time(specification: StudySpecification, standing: Standing) -> str | None:
+    limit = specification.computing_hours
+    if limit is None or standing.computing_seconds < limit * 3600:
+        return None
+    return f"computing time: {standing.computing_seconds / 3600:.3g} of {limit:g} hours are used"
+
+
+RULES: tuple[Callable[[StudySpecification, Standing], str | None], ...] = (
+    _target,
+    _no_improvement,
+    _timeout,
+    _computing_time,
+)
 
 
 def _finished_after(trial: FrozenTrial, other: FrozenTrial) -> bool:

@@ -70,7 +70,7 @@ class TrialRunner:
         """
         number = patiently(lambda: self.trials.begin(claim))
         self._transact(lambda session: claim_rows.link(session, claim, number))
-        trial = patiently(lambda: self.trials.open(number, self.plan.specification.seed))
+        trial = patiently(lambda: self.trials.open(number))
         if trial.ended is not None:
             return ENDINGS[trial.ended]
         run = _Run(self, claim, trial)
@@ -190,7 +190,10 @@ class _Run:
     def _watch(self, stage: str, epoch: int, epochs: int) -> Callable[[float, float], None]:
         def watch(fraction: float, loss: float) -> None:
             self.keeper.check()
-            self._progress(stage, epoch, epochs, fraction, loss)
+            if fraction < 1 or stage != self.plan.own_stage.name:
+                self._progress(stage, epoch, epochs, fraction, loss)
+            else:
+                self._progress(stage, epoch, epochs, fraction, loss, note="validating", at_once=True)
 
         return watch
 
@@ -206,10 +209,11 @@ class _Run:
         loss: float | None,
         *,
         note: str | None = None,
+        at_once: bool = False,
     ) -> None:
         """Write where the trial is, at most once a second, and notice what happened to its study."""
         now = time.monotonic()
-        if now - self._written < _PROGRESS_SECONDS:
+        if now - self._written < _PROGRESS_SECONDS and not at_once:
             return
         self._written = now
         values: Mapping[str, Any] = {
@@ -243,6 +247,8 @@ class _Run:
 
         def step(session: Session) -> None:
             rows.write_epoch(session, values)
+            mine = Slot.id == self.claim.slot_id
+            session.execute(update(Slot).where(mine).values(seconds_run=Slot.seconds_run + report.seconds))
             claim_rows.note_advance(session, self.claim)
             # All trials of a study validate alike; one of them saying so is enough.
             if report.advice and self.trial.number == 0:
@@ -256,8 +262,10 @@ class _Run:
     def _end(self, run: StageRun, state: OptunaState) -> TrialState:
         self.keeper.check(between_epochs=True)
         begun = time.monotonic()
+        stage = self.plan.own_stage.name
+        self._progress(stage, run.epoch, run.epochs, 1.0, None, note="testing the best epoch", at_once=True)
         result = run.result()
-        seconds = {self.plan.own_stage.name: self._own_seconds(), "test": time.monotonic() - begun}
+        seconds = {stage: self._own_seconds(), "test": time.monotonic() - begun}
         attributes = {
             "best_epoch": result.best_epoch,
             "valid_result": result.best_valid_result,

@@ -165,6 +165,7 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         workers_alive=_workers_alive(database, session),
         epochs=EpochCounts(int(asked), int(run), int(reused)),
         protocol=_protocol(study.specification["config"]),
+        computing_seconds=rows.computing_seconds(session, study.id),
     )
 
 

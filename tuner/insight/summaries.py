@@ -48,6 +48,7 @@ class StudySummary:
         eta_seconds: rough time until the budget is used up, None when there is nothing to tell it from.
         workers_wanted: trials at once at most, None for no limit of the study's own.
         workers_alive: workers of the whole installation that were heard of within their lease.
+        computing_seconds: time of all epochs that were computed for the study, whoever computed them.
     """
 
     id: int
@@ -74,6 +75,7 @@ class StudySummary:
     workers_wanted: int | None
     workers_alive: int
     epochs: EpochCounts
+    computing_seconds: float
     protocol: dict[str, Any]
 
     @property
@@ -95,7 +97,7 @@ class StudySummary:
 class Progress:
     """Where a running trial is: ``fraction`` of epoch ``epoch`` (from 1) of ``epochs`` of ``stage``.
 
-    ``note`` says what the trial waits for, if it does.
+    ``note`` says what the trial does besides training: wait, validate, test.
     """
 
     stage: str

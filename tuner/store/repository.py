@@ -80,6 +80,11 @@ def count_slots(session: Session, study_id: int) -> dict[TrialState, int]:
     return dict(session.execute(query).all())
 
 
+def computing_seconds(session: Session, study_id: int) -> float:
+    """Time of all epochs that were computed for the study."""
+    return float(session.scalar(select(func.sum(Slot.seconds_run)).where(Slot.study_id == study_id)) or 0.0)
+
+
 def has_work_begun(session: Session, study_id: int) -> bool:
     """Whether a trial of the study runs, or was begun and waits to be continued."""
     return bool(session.scalar(select(exists().where(Slot.study_id == study_id, begun()))))

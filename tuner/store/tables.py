@@ -157,6 +157,9 @@ class Slot(Base):
         stage_key, stage_epochs: the shared stage that the trial needs, as far as known, and to which epoch.
         epochs_asked, epochs_run, epochs_reused: of shared stages: what the trial needed, what was computed on
             its behalf, what was there already.
+        seconds_run: computing time of all epochs that were run for it, shared ones and repeated ones too.
+        paused_at: the epoch at which a trial waits for its promotion (see ``Rung``); it can't be claimed then.
+        confirms, seed: of a confirmation: the trial whose parameters are run again, and with which training seed.
         error: ``{"type", "message", "traceback", "attempt"}`` of the last failure.
     """
 
@@ -190,6 +193,10 @@ class Slot(Base):
     epochs_asked: Mapped[int] = mapped_column(default=0)
     epochs_run: Mapped[int] = mapped_column(default=0)
     epochs_reused: Mapped[int] = mapped_column(default=0)
+    seconds_run: Mapped[float] = mapped_column(default=0.0)
+    paused_at: Mapped[int | None]
+    confirms: Mapped[int | None]
+    seed: Mapped[int | None] = mapped_column(BigInteger)
     error: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -227,6 +234,22 @@ class Epoch(Base):
     valid_score: Mapped[float | None]
     valid_result: Mapped[dict[str, Any] | None]
     seconds: Mapped[float]
+
+
+class Rung(Base):
+    """A rung that a trial has reached, in successive halving with promotion.
+
+    ``rung`` counts from 0, ``epoch`` is where it is, ``score`` the trial's best by then. A trial that is not
+    (yet) ``promoted`` from its highest rung is paused there.
+    """
+
+    __tablename__ = "rectuner_rungs"
+
+    slot_id: Mapped[int] = mapped_column(ForeignKey("rectuner_slots.id", ondelete="CASCADE"), primary_key=True)
+    rung: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[int]
+    score: Mapped[float]
+    promoted: Mapped[bool] = mapped_column(default=False)
 
 
 class SharedStage(Base):

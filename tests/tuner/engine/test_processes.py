@@ -17,11 +17,14 @@ from optuna.trial import TrialState as OptunaState
 
 from tuner.engine import study
 from tuner.engine.executors.local import environment
+from tuner.engine.replay import Replay, replay
 from tuner.engine.supervisor import Supervisor
 from tuner.engine.worker import run_worker
 from tuner.settings import Settings
-from tuner.specification import StudySpecification
+from tuner.space import SpaceParameter
+from tuner.specification import SamplerSpecification, StudySpecification
 from tuner.store import Database, StudyState, TrialState
+from tuner.store.claims import PRIORITY_BEGUN
 from tuner.store.states import WorkerState
 from tuner.store.tables import Epoch, SharedStage, Slot, StageEpoch, Worker
 
@@ -197,3 +200,59 @@ def test_two_workers_run_the_shared_epochs_once(database: Database, create: Crea
         assert session.scalar(sa.select(sa.func.sum(StageEpoch.times_run))) == 6
         assert session.scalar(sa.select(sa.func.sum(Slot.epochs_reused))) == 24 - 6
         assert set(session.scalars(sa.select(Slot.state))) == {TrialState.COMPLETED}
+
+
+@pytest.mark.slow
+def test_what_parallel_workers_asked_can_be_asked_again(database: Database, create: Create, start: StartWorker) -> None:
+    rate = SpaceParameter("finetune.learning_rate", "loguniform", low=-5.0, high=-1.0)
+    study_id = create(
+        space={"finetune.learning_rate": rate, "width": [4, 8]},
+        sampler=SamplerSpecification(name="tpe", options={"n_startup_trials": 2}),
+        max_trials=12,
+        config={"epochs": 2, "pause": 0.1},
+    )
+    workers = [start() for _ in range(3)]
+    wait(lambda: count(database, Epoch) >= 3)
+    workers[0].kill()
+    for worker in workers[1:]:
+        worker.wait(60)
+    assert study.find(database, study_id).state is StudyState.COMPLETED
+    asked = optuna.load_study(study_name="study", storage=database.storage).trials
+    assert any(trial.user_attrs["running"] for trial in asked)
+    assert replay(database, study_id) == Replay("study", 12, ())
+
+
+def test_an_ask_that_was_cut_off_gets_the_answer_that_it_would_have_got(
+    database: Database, settings: Settings, create: Create
+) -> None:
+    rate = SpaceParameter("finetune.learning_rate", "loguniform", low=-5.0, high=-1.0)
+    for name in ("whole", "cut"):
+        create(
+            name,
+            space={"finetune.learning_rate": rate, "width": [4, 8]},
+            sampler=SamplerSpecification(name="tpe", options={"n_startup_trials": 1}),
+            max_trials=3,
+            config={"epochs": 1},
+        )
+        if name == "cut":
+            # What a worker leaves that dies when it has written what it was shown and one of two parameters.
+            with database.transaction() as session:
+                slot = session.scalars(sa.select(Slot).where(Slot.study_id == study.find(database, name).id)).first()
+                assert slot is not None
+                slot.attempt, slot.optuna_number, slot.priority = 1, 0, PRIORITY_BEGUN
+                slot_id = slot.id
+            cut = optuna.load_study(study_name=name, storage=database.storage)
+            first = optuna.load_study(study_name="whole", storage=database.storage).trials[0]
+            trial = cut.ask()
+            for key, value in (("slot", slot_id), ("running", ""), ("seen", "")):
+                trial.set_user_attr(key, value)
+            width = first.distributions["width"]
+            database.storage.set_trial_param(
+                trial._trial_id, "width", width.to_internal_repr(first.params["width"]), width
+            )
+        run_worker(settings, exit_when_idle=True)
+    tried = [
+        [trial.params for trial in optuna.load_study(study_name=name, storage=database.storage).trials]
+        for name in ("whole", "cut")
+    ]
+    assert tried[0] == tried[1]

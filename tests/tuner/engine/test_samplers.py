@@ -47,10 +47,9 @@ def test_an_exhaustive_search_of_a_huge_space_is_refused() -> None:
         choose(HUGE, "exhaustive")
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samplers.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SpecificationError, match="pip install cmaes"):
-        choose(ENDLESS, "cmaes")
+def test_an_unknown_option_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(SpecificationError, match=r"no option popsise\. It has n_startup_trials, sigma0, popsize"):
+        choose(ENDLESS, "cmaes", popsise=4)
 
 
 @pytest.mark.parametrize("name", ["random", "tpe"])

@@ -26,10 +26,14 @@ def trials(*values: float | None) -> list[FrozenTrial]:
 
 
 def reason(
-    *values: float | None, direction: StudyDirection = StudyDirection.MAXIMIZE, seconds: float = 0.0, **rules: Any
+    *values: float | None,
+    direction: StudyDirection = StudyDirection.MAXIMIZE,
+    seconds: float = 0.0,
+    computing: float = 0.0,
+    **rules: Any,
 ) -> str | None:
     specification = StudySpecification(name="s", dataset="d", space={}, **rules)
-    return reason_to_end(specification, standing(trials(*values), direction, seconds))
+    return reason_to_end(specification, standing(trials(*values), direction, seconds, computing))
 
 
 def test_nothing_ends_a_study_without_rules() -> None:
@@ -74,3 +78,9 @@ def test_a_target_value_ends_the_study(direction: StudyDirection, value: float, 
 def test_a_time_limit_ends_the_study() -> None:
     assert reason(seconds=9.0, timeout_seconds=10.0) is None
     assert reason(seconds=10.0, timeout_seconds=10.0) == "time limit: 10 seconds are used"
+
+
+def test_computing_time_ends_the_study_however_many_workers_it_took() -> None:
+    assert reason(seconds=9000.0, computing=7199.0, computing_hours=2.0) is None
+    found = reason(seconds=100.0, computing=7236.0, computing_hours=2.0)
+    assert found == "computing time: 2.01 of 2 hours are used"

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from tuner.engine import study, worker
+from tuner.engine.replay import Replay, replay
 from tuner.engine.worker import run_worker
 from tuner.settings import Settings
 from tuner.space import SpaceParameter
@@ -18,7 +19,7 @@ from tuner.specification import PrunerSpecification, SamplerSpecification
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows
 from tuner.store.states import WorkerState
-from tuner.store.tables import Progress, SharedStage, Slot, StageEpoch, Study, Worker
+from tuner.store.tables import Epoch, Progress, SharedStage, Slot, StageEpoch, Study, Worker
 
 Create = Callable[..., int]
 
@@ -208,18 +209,30 @@ def test_no_finished_trial_is_repeated(database: Database, settings: Settings, c
     assert [trial.params["width"] for trial in trials(database)] == [4, 8, 12]
 
 
-@pytest.mark.parametrize("name", ["random", "tpe"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("random", {}),
+        ("tpe", {"n_startup_trials": 2}),
+        ("gp", {"n_startup_trials": 2}),
+        ("cmaes", {"n_startup_trials": 1, "popsize": 3}),
+        ("qmc", {}),
+    ],
+)
 def test_samplers_choose_and_repeat_their_choices(
-    database: Database, settings: Settings, create: Create, name: str
+    database: Database, settings: Settings, create: Create, name: str, options: dict[str, Any]
 ) -> None:
-    rate = SpaceParameter("finetune.learning_rate", "loguniform", low=-5.0, high=-1.0)
-    sampler = SamplerSpecification.model_validate(
-        {"name": name, "options": {"n_startup_trials": 2} if name == "tpe" else {}}
-    )
+    space = {
+        "finetune.learning_rate": SpaceParameter("finetune.learning_rate", "loguniform", low=-5.0, high=-1.0),
+        "finetune.weight_decay": SpaceParameter("finetune.weight_decay", "uniform", low=0.0, high=0.1),
+        "width": [4, 8],
+    }
+    sampler = SamplerSpecification.model_validate({"name": name, "options": options})
     chosen: list[Any] = []
     for attempt in ("one", "two"):
-        create(attempt, space={"finetune.learning_rate": rate}, sampler=sampler, max_trials=4, config={"epochs": 1})
+        create(attempt, space=space, sampler=sampler, max_trials=4, config={"epochs": 1, "pretrain_epochs": 1})
         work(settings)
+        assert replay(database, attempt) == Replay(attempt, 4, ())
         chosen.append([(trial.params, trial.user_attrs["seen"]) for trial in trials(database, attempt)])
     assert chosen[0] == chosen[1]
     assert [seen for _, seen in chosen[0]] == ["", "0", "0-1", "0-2"]
@@ -242,6 +255,7 @@ def test_pruned_trials_keep_their_best_result(database: Database, settings: Sett
     [
         ({"early_stop": 2}, "early stop: no improvement in 2 trials since trial 0"),
         ({"target_value": 0.0}, "target value: trial 0 reached"),
+        ({"computing_hours": 1e-9}, "computing time: "),
     ],
 )
 def test_every_ending_says_why(
@@ -253,6 +267,16 @@ def test_every_ending_says_why(
     assert record.state is StudyState.COMPLETED
     assert record.reason is not None
     assert record.reason.startswith(reason)
+
+
+def test_computing_time_is_that_of_all_epochs(database: Database, settings: Settings, create: Create) -> None:
+    study_id = create(space={"width": [4, 8], "finetune.learning_rate": [0.1, 0.01]})
+    work(settings)
+    with database.session() as session:
+        shared = session.scalar(sa.select(sa.func.sum(StageEpoch.seconds))) or 0.0
+        own = session.scalar(sa.select(sa.func.sum(Epoch.seconds))) or 0.0
+        assert rows.computing_seconds(session, study_id) == pytest.approx(shared + own)
+    assert min(shared, own) > 0.0
 
 
 def test_only_the_best_trials_checkpoint_is_kept(database: Database, settings: Settings, create: Create) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import optuna
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from tuner.errors import DatabaseError
 from tuner.store import Database, schema
 from tuner.store.states import WorkerState
-from tuner.store.tables import Base, Event, Worker
+from tuner.store.tables import Base, Event, Slot, Worker
 
 
 def upgrade(url: str) -> None:
@@ -85,11 +86,18 @@ def test_a_newer_database_is_refused(database: Database) -> None:
         database.upgrade()
 
 
-def test_an_old_file_is_copied_before_it_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_file_is_copied_before_it_is_upgraded(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'tuner.db'}")
+    with database.engine.execution_options(rectuner_write=True).begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    with database.transaction() as session:
+        session.add(Event(kind="k", message="kept"))
     database.upgrade()
-    monkeypatch.setattr(schema, "head", lambda: "0002")
-    database.upgrade()
+    with database.session() as session:
+        assert session.scalars(sa.select(Event.message)).all() == ["kept"]
+        assert session.scalars(sa.select(Slot.seconds_run)).all() == []
     with sqlite3.connect(tmp_path / "tuner.db.0001.bak") as copy:
         assert copy.execute(f"SELECT version_num FROM {schema.VERSION_TABLE}").fetchall() == [("0001",)]
     database.close()
