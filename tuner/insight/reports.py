@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from model.eval_args import merge_eval_args
 from model.protocol import protocol_of
-from model.registry import model_names, parameters_of
+from model.registry import get_model, model_names, parameters_of
 from tuner.errors import SpaceError, TrialNotFound
 from tuner.insight import optuna_tables as optuna
 from tuner.insight.summaries import (
@@ -105,7 +105,8 @@ def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:
         slot: Slot = found[0].Slot
         known = {field.name: getattr(summary, field.name) for field in fields(summary)}
         epochs = EpochCounts(slot.epochs_asked, slot.epochs_run, slot.epochs_reused)
-        return TrialDetail(**known, curves=tuple(rows.curves(session, slot)), epochs=epochs)
+        curves = rows.curves(session, slot, _first_stage(study.specification["model"]))
+        return TrialDetail(**known, curves=tuple(curves), epochs=epochs)
 
 
 def parameter_names(database: Database, name: str | int) -> list[str]:
@@ -167,6 +168,11 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         protocol=_protocol(study.specification["config"]),
         computing_seconds=rows.computing_seconds(session, study.id),
     )
+
+
+def _first_stage(model: str) -> str:
+    """The stage that trials share, where they share one."""
+    return get_model(model).stages[0].name if model in model_names() else "pretrain"
 
 
 def _protocol(given: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from anyio import to_thread
-from dash import Dash, Input, Output, State, dcc, html
+from dash import ALL, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
+from model.registry import get_model, model_names
 from tuner import insight
 from tuner.dashboard.components import text
 from tuner.dashboard.components.aria import aria
@@ -52,9 +54,7 @@ def _layout(context: Context, name: str, number: str) -> Component:
             html.Div(
                 className="grid",
                 children=[
-                    html.Div(
-                        chart("trial-scores", "Validation", hint="after each finetuning epoch"), className="span-8"
-                    ),
+                    html.Div(chart("trial-scores", "Validation", hint="after each epoch"), className="span-8"),
                     html.Section(
                         className="card span-4",
                         children=[
@@ -62,8 +62,7 @@ def _layout(context: Context, name: str, number: str) -> Component:
                             html.Div(id="trial-params", children=_parameters(trial)),
                         ],
                     ),
-                    html.Div(chart("trial-pretrain", "Pretraining loss", height=220), className="span-6"),
-                    html.Div(chart("trial-finetune", "Finetuning loss", height=220), className="span-6"),
+                    *_losses(study.model),
                     html.Section(
                         className="card span-12",
                         children=[
@@ -85,24 +84,45 @@ def _register(app: Dash, context: Context) -> None:
         Output("trial-params", "children"),
         Output("trial-metrics", "children"),
         Output("trial-scores", "figure"),
-        Output("trial-pretrain", "figure"),
-        Output("trial-finetune", "figure"),
+        Output({"part": "loss", "stage": ALL}, "figure"),
         Output("trial-marks", "data"),
         Output("trial-tick", "interval"),
         Input("trial-tick", "n_intervals"),
         Input("scheme", "data"),
         State("trial-key", "data"),
         State("trial-marks", "data"),
+        State({"part": "loss", "stage": ALL}, "id"),
     )
     async def update(
-        _ticks: int | None, scheme: str | None, key: dict[str, Any], marks: dict[str, str] | None
+        _ticks: int | None,
+        scheme: str | None,
+        key: dict[str, Any],
+        marks: dict[str, str] | None,
+        losses: list[dict[str, str]],
     ) -> tuple[Any, ...]:
-        return await to_thread.run_sync(_update, context, scheme or "light", key, marks)
+        stages = [identity["stage"] for identity in losses]
+        return await to_thread.run_sync(_update, context, scheme or "light", key, marks, stages)
 
     trial_pictures.register(app, context)
 
 
-def _update(context: Context, scheme: str, key: dict[str, Any], marks: dict[str, str] | None) -> tuple[Any, ...]:
+def _losses(model: str) -> list[Component]:
+    """A chart for each stage that the model trains in; a model that is not installed here has none."""
+    stages = [stage.name for stage in get_model(model).stages] if model in model_names() else []
+    width = "span-6" if len(stages) > 1 else "span-12"
+    return [
+        html.Div(
+            chart({"part": "loss", "stage": stage}, f"Loss of {stage}", height=220),
+            id=f"trial-{stage}",
+            className=width,
+        )
+        for stage in stages
+    ]
+
+
+def _update(
+    context: Context, scheme: str, key: dict[str, Any], marks: dict[str, str] | None, stages: list[str]
+) -> tuple[Any, ...]:
     study = insight.get_study(context.database, key["name"])
     trial = insight.get_trial(context.database, key["name"], key["number"])
     parts = Parts(marks)
@@ -114,8 +134,7 @@ def _update(context: Context, scheme: str, key: dict[str, Any], marks: dict[str,
         parts.component("params", _parameters(trial)),
         parts.component("metrics", _metrics(study, trial)),
         parts.figure("scores", drawn, lambda: figures.trial_scores(trial, scheme, study.metric.partition("@")[0])),
-        parts.figure("pretrain", drawn, lambda: figures.trial_loss(trial, "pretrain", scheme)),
-        parts.figure("finetune", drawn, lambda: figures.trial_loss(trial, "finetune", scheme)),
+        [parts.figure(stage, drawn, partial(figures.trial_loss, trial, stage, scheme)) for stage in stages],
         parts.stored,
         parts.value("pace", pace),
     )
@@ -139,7 +158,9 @@ def _head(study: StudySummary, trial: TrialDetail) -> Component:
                         "Pretraining",
                         f"{trial.epochs.run} run",
                         f"{trial.epochs.reused} of {trial.epochs.asked} reused",
-                    ),
+                    )
+                    if trial.epochs.asked
+                    else None,
                     tile("Worker", trial.worker or "–", f"attempt {trial.attempt}" if trial.attempt else None),
                 ],
             ),
