@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -24,11 +26,43 @@ from model.surge.recommender import build
 from model.training import epoch_order, make_optimizer
 
 REDUCED = {"embedding_size": 32, "pool_length": 10, "MAX_ITEM_LIST_LENGTH": 20, "att_fcn_layer_sizes": [40, 20]}
-SHAPES = {"defaults (d = 64, m = 30, L = 50)": {}, "reduced (d = 32, m = 10, L = 20)": REDUCED}
+SHAPES: dict[str, dict[str, object]] = {"d = 64, m = 30, L = 50 (defaults)": {}, "d = 32, m = 10, L = 20": REDUCED}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row of the table; seconds, pairs in microseconds."""
+
+    variant: str
+    shape: str
+    epoch: float
+    ranking: float
+    factored: float
+    plain: float
+    difference: float
+
+    def __str__(self) -> str:
+        cells = [
+            f"`{self.variant}`",
+            self.shape,
+            f"{self.epoch:.0f} s",
+            f"{self.ranking:.1f} s",
+            f"{self.factored:.1f} µs",
+            f"{self.plain:.0f} µs",
+            f"{self.plain / self.factored:.1f}",
+            f"{self.difference:.0e}",
+        ]
+        return f"| {' | '.join(cells)} |"
+
+
+HEAD = (
+    "| variant | shape | training epoch | full ranking | a pair, factored | a pair, plain | ratio | scores differ by |",
+    "|---|---|---|---|---|---|---|---|",
+)
 
 
 def main() -> None:
-    """Measure both variants at both sizes."""
+    """Measure both variants at both sizes and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--data-path", default="dataset/")
@@ -38,19 +72,28 @@ def main() -> None:
     parser.add_argument("--plain-items", type=int, default=128, help="items that the plain form ranks")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"torch {torch.__version__}, {arguments.threads} threads, {arguments.dataset}")
-    for title, shape in SHAPES.items():
-        for variant in ("released", "paper"):
-            measure(f"{variant}, {title}", {"surge_variant": variant, **shape}, arguments)
+    cases = [(variant, title) for title in SHAPES for variant in ("released", "paper")]
+    measured = []
+    for place, (variant, title) in enumerate(cases, start=1):
+        sys.stderr.write(f"{place}/{len(cases)}: {variant}, {title}\n")
+        measured.append(measure(variant, title, arguments))
+    config = load_config("SURGE", arguments.dataset, config_dict={"data_path": arguments.data_path})
+    dataset = load_dataset(config)
+    print("\n".join((*HEAD, *map(str, measured))))
+    print(
+        f"\n{arguments.dataset}: {len(dataset.train):,} training samples, {len(dataset.valid)} users x "
+        f"{dataset.item_num - 1:,} items. torch {torch.__version__}, {arguments.threads} threads. Epochs are "
+        f"extrapolated from {arguments.batches} batches, rankings from {arguments.users} users, plain pairs from "
+        f"{arguments.plain_items} items each; medians."
+    )
 
 
-def measure(title: str, values: dict[str, object], arguments: argparse.Namespace) -> None:
-    """Print one block of numbers."""
-    fixed = {"data_path": arguments.data_path, "use_gpu": False}
-    config = load_config("SURGE", arguments.dataset, config_dict={**fixed, **values})
+def measure(variant: str, title: str, arguments: argparse.Namespace) -> Measured:
+    """Time one variant at one size."""
+    fixed = {"data_path": arguments.data_path, "use_gpu": False, "surge_variant": variant}
+    config = load_config("SURGE", arguments.dataset, config_dict={**fixed, **SHAPES[title]})
     dataset = load_dataset(config)
     model = build(config, dataset)
-    print(f"\n{title}")
     objective = TrainObjective(model, dataset, config)
     optimizer = make_optimizer(model.parameters(), config)
     positives = config["train_batch_size"] // config["train_neg_sample_args"]["sample_num"]
@@ -63,17 +106,15 @@ def measure(title: str, values: dict[str, object], arguments: argparse.Namespace
         optimizer.step()
 
     model.train()
-    seconds = timed(step, arguments.batches)
-    print(
-        f"  training epoch: {seconds * len(batches):8.1f} s   ({len(batches)} batches of {positives} samples and "
-        f"{config['train_neg_sample_args']['sample_num']} negatives each, {arguments.batches} timed)"
-    )
-    rank(model.eval(), dataset, arguments)
+    epoch = timed(step, arguments.batches) * len(batches)
+    factored, plain, difference = rank(model.eval(), dataset, arguments)
+    pairs = len(dataset.valid) * (dataset.item_num - 1)
+    return Measured(variant, title, epoch, factored * pairs, factored * 1e6, plain * 1e6, difference)
 
 
 @torch.inference_mode()
-def rank(model: Surge, dataset: SequentialDataset, arguments: argparse.Namespace) -> None:
-    """Time one user's full ranking, factored and plain."""
+def rank(model: Surge, dataset: SequentialDataset, arguments: argparse.Namespace) -> tuple[float, float, float]:
+    """Seconds of a pair of user and item, factored and plain, and the largest difference of their scores."""
     samples = dataset.valid
     rows = torch.arange(0, len(samples), max(1, len(samples) // arguments.users))[: arguments.users]
     items = torch.arange(1, min(arguments.plain_items, dataset.item_num - 1) + 1)
@@ -96,14 +137,7 @@ def rank(model: Surge, dataset: SequentialDataset, arguments: argparse.Namespace
 
     difference = max((factored(n)[items] - plain(n)).abs().max().item() for n in range(len(rows)))
     shared = timed(factored, arguments.users) / (dataset.item_num - 1)
-    alone = timed(plain, arguments.users) / len(items)
-    number = len(samples) * (dataset.item_num - 1)
-    print(f"  full ranking:   {shared * number:8.1f} s   ({len(samples)} users x {dataset.item_num - 1} items)")
-    print(
-        f"  a pair of user and item: {shared * 1e6:.1f} us factored, {alone * 1e6:.1f} us plain, "
-        f"ratio {alone / shared:.1f}"
-    )
-    print(f"  largest difference of scores: {difference:.1e}")
+    return shared, timed(plain, arguments.users) / len(items), difference
 
 
 def timed(work: Callable[[int], object], times: int) -> float:

@@ -63,16 +63,23 @@ class Config(Mapping[str, Any]):
     def for_stage(self, stage: str, parameters: Mapping[str, Any] | None = None) -> Config:
         """The configuration that one stage of a trial trains with.
 
-        ``parameters`` (a trial's) win over what was given; in both, ``<stage>.key`` wins over ``key``, and keys
-        scoped to other stages are dropped.
+        ``parameters`` (a trial's) win over what was given, and texts among them that spell a value are that value;
+        in both, ``<stage>.key`` wins over ``key``, and keys scoped to other stages are dropped.
         """
         merged: dict[str, Any] = {}
-        for source in (self.given, parameters or {}):
+        chosen = {key: self._spelled_out(key, value) for key, value in (parameters or {}).items()}
+        for source in (self.given, chosen):
             merged |= {key: value for key, value in source.items() if _scope(key) is None}
             merged |= {key.partition(".")[2]: value for key, value in source.items() if _scope(key) == stage}
         if "train_stage" in self._schema:
             merged["train_stage"] = stage
         return Config(self.model, self.dataset, merged)
+
+    def _spelled_out(self, key: str, value: Any) -> Any:
+        """The list or mapping that an option's text spells: options of a choice can't be mappings everywhere."""
+        declared = self._schema.get(key.rpartition(".")[2])
+        spelled = isinstance(value, str) and declared is not None and declared.kind not in ("str", "any")
+        return parse_literal(value) if spelled else value
 
     def as_dict(self) -> dict[str, Any]:
         """All values, as JSON can hold them."""

@@ -96,6 +96,14 @@ SEQUENTIAL_EVAL_ARGS: dict[str, Any] = {
 
 EVALUATION = (
     Parameter("eval_args", "dict", SEQUENTIAL_EVAL_ARGS, "Split, order, grouping and candidates."),
+    Parameter(
+        "valid_users",
+        "int",
+        None,
+        "Validate on so many users, drawn once for all trials of a seed; on all unless set. The test uses all.",
+        minimum=1,
+        nullable=True,
+    ),
     Parameter("repeatable", "bool", True, "Whether items may be recommended again.", choices=(True,)),
     Parameter("metrics", "list", ["Recall", "MRR", "NDCG", "Hit", "Precision"], "Metrics to report."),
     Parameter("topk", "list", [10], "Lengths of the ranked lists."),
@@ -104,6 +112,12 @@ EVALUATION = (
     Parameter("eval_batch_size", "int", 4096, "Samples per evaluation batch.", minimum=1),
     Parameter("metric_decimal_place", "int", 4, "Decimals that metrics are rounded to.", minimum=0),
     Parameter("tail_ratio", "float", None, "What counts as tail in TailPercentage.", minimum=0.0, nullable=True),
+)
+
+# What decides how a trial is measured. Values that were measured in different ways can't be compared, so that a search
+# can't vary these.
+PROTOCOL = frozenset(
+    "eval_args repeatable valid_users valid_metric valid_metric_bigger metric_decimal_place tail_ratio".split()
 )
 
 COMMON: tuple[Parameter, ...] = ENVIRONMENT + DATA + TRAINING + EVALUATION

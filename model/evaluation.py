@@ -17,6 +17,7 @@ from torch import Tensor
 from model.errors import ConfigError, NonFiniteLoss
 from model.metrics import Ranking, compute, computed_keys, longest_list
 from model.negatives import NegativeSampler
+from model.protocol import chosen_for_validation
 from model.randomness import torch_generator
 from model.recommender import Recommender
 
@@ -36,6 +37,8 @@ def evaluate(
 ) -> dict[str, float] | None:
     """Metrics of a split, rounded as RecBole rounds; None when the split is empty.
 
+    Of the valid split only the users that ``valid_users`` asks for are ranked.
+
     Args:
         epoch: names the random stream of sampled evaluation, so that every epoch draws anew, as RecBole does.
 
@@ -46,6 +49,8 @@ def evaluate(
     samples: Samples = getattr(dataset, phase)
     if not len(samples):
         return None
+    if phase == "valid":
+        samples = chosen_for_validation(samples, config)
     keys = computed_keys(config)
     longest = longest_list(keys)
     if longest > dataset.item_num:

@@ -152,6 +152,9 @@ def _writable(folder: Path) -> Path:
 def _describe(config: Config, data: SequentialDataset) -> None:
     for key, nearest in config.unknown.items():
         _log.warning("%s is no known setting%s", key, f"; did you mean {nearest}?" if nearest else ".")
+    for key, reason in get_model(config.model).review(config).items():
+        if key in config.given:
+            _log.warning("%s has no effect: %s.", key, reason)
     sizes = f"{data.user_num - 1} users, {data.item_num - 1} items"
     samples = f"{len(data.train)} training, {len(data.valid)} valid and {len(data.test)} test samples"
     _log.info("%s on %s: %s, %s", config.model, config.dataset, sizes, samples)
@@ -162,6 +165,8 @@ def _log_epoch(report: EpochReport, config: Config) -> None:
     decimals = config["loss_decimal_place"]
     loss, seconds = f"{report.loss:.{decimals}f}", f"{report.seconds:.2f}"
     _log.info("%s epoch %d: loss %s%s, %s s", report.stage, report.epoch, loss, score, seconds)
+    if report.advice:
+        _log.info(report.advice)
 
 
 def _bar(config: Config, console: Console) -> Progress:

@@ -3,7 +3,8 @@
 * :class:`Recommender` scores items for histories; evaluation needs nothing else.
 * :class:`Objective` turns rows of the training split into gradients; the training loop needs nothing else.
 * :class:`Stage` names one phase of training (S3Rec: ``pretrain``, ``finetune``).
-* :class:`ModelDefinition` ties them together; registering one is all it takes to add a model.
+* :class:`ModelDefinition` ties them together; registering one is all it takes to add a model. It may also review a
+  configuration as a whole.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from model.parameters import Parameter
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from model.config import Config
     from model.data import SequentialDataset
 
@@ -86,6 +89,27 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture that a trained model can give of one user.
+
+    Attributes:
+        name: in commands and addresses, e.g. ``interest-graph``.
+        title: for people.
+        draw: from the model (in evaluation mode), a history (int64 [n], oldest first) and what to call its items;
+            called without gradients. Who calls it adds the title.
+    """
+
+    name: str
+    title: str
+    draw: Callable[[Recommender, Tensor, Sequence[str]], go.Figure]
+
+
+def nothing_to_say(_values: Mapping[str, Any]) -> Mapping[str, str]:
+    """The review of a model whose parameters neither contradict nor switch off each other."""
+    return {}
+
+
+@dataclass(frozen=True)
 class ModelDefinition:
     """A model as the registry knows it.
 
@@ -95,6 +119,11 @@ class ModelDefinition:
         parameters: the model's own parameters (the common ones are added by the registry).
         stages: in the order in which they run.
         build: a freshly initialised model for a data set; deterministic in ``config["seed"]``.
+        review: looks at the values of a configuration together, before any data is read: raises ConfigError
+            where they do not fit each other, and returns the keys that have no effect beside the other
+            values, each with the reason, e.g. ``{"alpha": "only loss 'x' has an alpha"}``. It should read
+            only the keys that it decides by: a study reviews every combination of the searched ones.
+        pictures: what the trained model can show of a user.
     """
 
     name: str
@@ -102,6 +131,8 @@ class ModelDefinition:
     parameters: tuple[Parameter, ...]
     stages: tuple[Stage, ...]
     build: Callable[[Config, SequentialDataset], Recommender]
+    review: Callable[[Mapping[str, Any]], Mapping[str, str]] = nothing_to_say
+    pictures: tuple[Picture, ...] = ()
 
     def stage(self, name: str) -> Stage:
         """The stage called ``name``; KeyError when the model has none such."""

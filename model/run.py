@@ -22,6 +22,7 @@ from model.defaults import DATA
 from model.device import choose_device, describe
 from model.errors import CheckpointMismatch, TrainingError
 from model.evaluation import evaluate
+from model.protocol import cheaper_validation, protocol_of
 from model.recommender import ModelDefinition, Recommender, Stage, stage_key
 from model.registry import parameters_of
 from model.training import EarlyStopping, make_optimizer, train_epoch
@@ -40,6 +41,7 @@ class EpochReport:
         loss: sum of the batches' losses.
         valid_result, valid_score: None when the epoch was not validated.
         improved: whether the validation was the best so far.
+        advice: how to validate more cheaply, where the first validation took long.
     """
 
     stage: str
@@ -49,6 +51,7 @@ class EpochReport:
     valid_score: float | None
     seconds: float
     improved: bool
+    advice: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class StageRun:
         self._stopping = EarlyStopping(config["stopping_step"], config["valid_metric_bigger"])
         self._best_weights: dict[str, Tensor] | None = None
         self._within_epoch = False
+        self._validated = False
         self.model: Recommender = definition.build(config, dataset).to(choose_device(config))
         self._objective = stage.objective(self.model, dataset, config)
         self._optimizer = make_optimizer(self.model.parameters(), config)
@@ -121,7 +125,9 @@ class StageRun:
         number = len(self._dataset.train)
         loss = train_epoch(self._objective, self._optimizer, self.epoch, number, self._config, on_progress)
         self.epoch += 1
+        trained = time.perf_counter()
         result = self._validate() if self._stage.validates else None
+        validation = time.perf_counter() - trained
         score = result[self._config["valid_metric"].lower()] if result else None
         improved = score is not None and self._stopping.update(score)
         # Without validation (none wanted, or no samples for it) the last epoch is the best there is.
@@ -129,8 +135,13 @@ class StageRun:
             self.best_epoch, self.best_valid_result = self.epoch, result
             self._best_weights = self._copy_of_weights()
         self._within_epoch = False
+        advice = None
+        if result and not self._validated:
+            self._validated = True
+            users = len(self._dataset.valid.user.unique())  # type: ignore[no-untyped-call]
+            advice = cheaper_validation(self._config, users, trained - begun, validation)
         seconds = time.perf_counter() - begun
-        return EpochReport(self.stage, self.epoch, loss, result, score, seconds, improved)
+        return EpochReport(self.stage, self.epoch, loss, result, score, seconds, improved, advice)
 
     def _check_between_epochs(self) -> None:
         if self._within_epoch:
@@ -236,7 +247,9 @@ class StageRun:
     def _protocol(self) -> dict[str, Any]:
         """What a score means; scores of two protocols can't be compared."""
         values = {name: self._config[name] for name in ("valid_metric", "metric_decimal_place", "tail_ratio")}
-        return {**values, "mode": self._config["eval_args"]["mode"]["valid"]}
+        protocol = protocol_of(self._config)
+        values["mode"] = protocol["valid"]
+        return values | {key: protocol[key] for key in ("valid_users",) if key in protocol}
 
     def _copy_of_weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}

@@ -17,9 +17,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from model.config import load_config
-from model.registry import parameters_of
+from model.registry import get_model, parameters_of
 from tuner.errors import SpaceError, SpecificationError
 from tuner.space import SearchSpace
+from tuner.space.review import review_space
 from tuner.specification import (
     RECBOLE_ALGORITHMS,
     ConfirmSpecification,
@@ -112,6 +113,7 @@ def assemble(
         raise SpaceError("The search space is empty.", "Name at least one parameter.", file=space.file)
     # Here, and not only when the study is created: the space still knows its file and lines.
     space.check(parameters_of(config.model), fixed=config.given)
+    remarks = review_space(space, get_model(config.model), config)
     fields = options.model_dump(include=set(StudyOptions.model_fields)) | {
         "model": config.model,
         "dataset": config.dataset,
@@ -123,7 +125,7 @@ def assemble(
         specification = StudySpecification.model_validate(fields)
     except ValidationError as error:
         raise SpecificationError(describe(error)) from None
-    return Assembled(specification, (*_unknown_keys(config.model, config.unknown), *space.notes))
+    return Assembled(specification, (*_unknown_keys(config.model, config.unknown), *space.notes, *remarks))
 
 
 def same_study(one: StudySpecification, other: StudySpecification) -> list[str]:

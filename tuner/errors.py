@@ -47,6 +47,10 @@ class TrialNotFound(TunerError):
     """The study has no trial of that number."""
 
 
+class WeightsNotKept(TunerError):
+    """A trial's checkpoint is asked for that is not there, or not any more."""
+
+
 class StudyStateError(TunerError):
     """The study's state does not allow what was asked."""
 

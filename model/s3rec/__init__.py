@@ -5,7 +5,7 @@ from __future__ import annotations
 from model.recommender import ModelDefinition, Stage
 from model.s3rec.network import S3Rec, build
 from model.s3rec.objectives import FinetuneObjective, PretrainObjective
-from model.s3rec.parameters import PARAMETERS
+from model.s3rec.parameters import PARAMETERS, review
 
 DEFINITION = ModelDefinition(
     name="S3Rec",
@@ -16,6 +16,7 @@ DEFINITION = ModelDefinition(
         Stage("finetune", epochs_key="epochs", validates=True, objective=FinetuneObjective),
     ),
     build=build,
+    review=review,
 )
 
 __all__ = ["DEFINITION", "S3Rec", "build"]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from model.errors import ConfigError
 from model.layers import FeedForward, MultiHeadAttention, Noise, TransformerEncoder, TransformerLayer, dropout, lookup
 from model.recommender import Recommender
+from model.s3rec.parameters import review
 
 if TYPE_CHECKING:
     from model.config import Config
@@ -37,8 +37,7 @@ class S3Rec(Recommender):
     def __init__(self, config: Config, item_num: int, feature_num: int, max_length: int) -> None:
         super().__init__()
         width, heads, eps = config["hidden_size"], config["n_heads"], config["layer_norm_eps"]
-        if width % heads:
-            raise ConfigError(f"hidden_size = {width}: n_heads = {heads} does not divide it. Change one of them.")
+        review(config)
         self.item_num, self.mask_token, self.max_length = item_num, item_num, max_length
         self.hidden_dropout = config["hidden_dropout_prob"]
         self.aligned_right = config["position_alignment"] == "right"

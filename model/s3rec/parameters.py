@@ -6,6 +6,10 @@ save_step 50); see docs/configuration.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from model.errors import ConfigError
 from model.parameters import Parameter
 
 _BOTH = frozenset({"pretrain", "finetune"})
@@ -136,3 +140,17 @@ PARAMETERS: tuple[Parameter, ...] = (
         stages=_FINETUNE,
     ),
 )
+
+
+def review(values: Mapping[str, Any]) -> dict[str, str]:
+    """The keys that have no effect beside the other values, each with the reason.
+
+    Raises:
+        ConfigError: the attention heads do not divide the width.
+    """
+    width, heads = values["hidden_size"], values["n_heads"]
+    if width % heads:
+        raise ConfigError(f"hidden_size = {width}: n_heads = {heads} does not divide it. Change one of them.")
+    if values["loss_type"] == "CE":
+        return {"train_neg_sample_args": "loss_type 'CE' compares with all items"}
+    return {"rank_special_tokens": "only loss_type 'CE' ranks all items"}

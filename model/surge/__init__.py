@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from model.recommender import ModelDefinition, Stage
 from model.surge.objectives import TrainObjective
-from model.surge.parameters import PARAMETERS
+from model.surge.parameters import PARAMETERS, review
+from model.surge.picture import INTEREST_GRAPH
 from model.surge.recommender import Surge, build
 
 __all__ = ["DEFINITION", "Surge"]
@@ -15,4 +16,6 @@ DEFINITION = ModelDefinition(
     parameters=PARAMETERS,
     stages=(Stage(name="train", epochs_key="epochs", validates=True, objective=TrainObjective),),
     build=build,
+    review=review,
+    pictures=(INTEREST_GRAPH,),
 )

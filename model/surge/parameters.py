@@ -1,14 +1,13 @@
-"""SURGE's hyperparameters, their defaults, and which of them mean nothing in which variant."""
+"""SURGE's hyperparameters, their defaults, which of them have to fit, and which mean nothing when."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
+from model.errors import ConfigError
 from model.parameters import Parameter
 from model.surge.attention import ACTIVATIONS
-
-if TYPE_CHECKING:
-    from model.config import Config
 
 _TRAIN = frozenset({"train"})
 VARIANTS = ("released", "paper")
@@ -197,19 +196,31 @@ _PAPER_ONLY = (
 )
 
 
-def without_effect(config: Config) -> list[str]:
-    """A sentence for each key that somebody changed although it does nothing beside the others' values."""
-    default = {parameter.name: parameter.default for parameter in PARAMETERS}
-    given = {key for key in default if config[key] != default[key]}
-    sentences = []
-    if config["surge_variant"] == "released":
-        sentences += [
-            f"{name} has no effect: only surge_variant 'paper' has soft clusters."
-            for name in _PAPER_ONLY
-            if name in given
-        ]
-    if config["metric_grad"] == "none" and "metric_heads" in given:
-        sentences.append("metric_heads has no effect: with metric_grad 'none' all heads are the plain cosine.")
-    if config["item_attribute"] is None and "attribute_embedding_size" in given:
-        sentences.append("attribute_embedding_size has no effect: item_attribute is not set.")
-    return sentences
+def review(values: Mapping[str, Any]) -> dict[str, str]:
+    """The keys that have no effect beside the other values, each with the reason.
+
+    Raises:
+        ConfigError: values do not fit each other.
+    """
+    if values["pool_length"] > values["MAX_ITEM_LIST_LENGTH"]:
+        raise ConfigError(
+            f"pool_length = {values['pool_length']}: pool_length must be at most MAX_ITEM_LIST_LENGTH, "
+            f"which is {values['MAX_ITEM_LIST_LENGTH']}."
+        )
+    for key in ("layer_sizes", "att_fcn_layer_sizes"):
+        _check_sizes(key, values[key])
+    idle: dict[str, str] = {}
+    if values["surge_variant"] == "released":
+        idle |= dict.fromkeys(_PAPER_ONLY, "only surge_variant 'paper' has soft clusters")
+    elif values["relative_position_weight"] == 0:
+        idle["position_reg"] = "relative_position_weight is 0"
+    if values["metric_grad"] == "none":
+        idle["metric_heads"] = "with metric_grad 'none' all heads are the plain cosine"
+    if values["item_attribute"] is None:
+        idle["attribute_embedding_size"] = "item_attribute is not set"
+    return idle
+
+
+def _check_sizes(key: str, sizes: Any) -> None:
+    if not sizes or any(type(size) is not int or size < 1 for size in sizes):
+        raise ConfigError(f"{key} = {sizes!r}: {key} needs whole numbers of at least 1, e.g. [80, 40].")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 
 import torch
@@ -10,14 +9,12 @@ from torch import Tensor
 
 from model.config import Config
 from model.data import Attributes, SequentialDataset
-from model.errors import ConfigError
 from model.randomness import torch_generator
 from model.recommender import Recommender
 from model.surge.network import ItemEmbedding, SurgeNetwork
-from model.surge.parameters import without_effect
+from model.surge.parameters import review
 from model.surge.shape import Shape
 
-_LOG = logging.getLogger(__name__)
 # Sequences ranked at once: more of them gain nothing.
 _MOST_SEQUENCES = 32
 
@@ -92,8 +89,7 @@ def build(config: Config, dataset: SequentialDataset) -> Surge:
     Raises:
         ConfigError: values that do not fit each other.
     """
-    for sentence in without_effect(config):
-        _LOG.warning(sentence)
+    review(config)
     attributes = dataset.item_attributes(config["item_attribute"]) if config["item_attribute"] else None
     width = config["embedding_size"]
     embedding = ItemEmbedding(
@@ -112,11 +108,6 @@ def build(config: Config, dataset: SequentialDataset) -> Surge:
 
 
 def _shape(config: Config, width: int) -> Shape:
-    if config["pool_length"] > config["MAX_ITEM_LIST_LENGTH"]:
-        raise ConfigError(
-            f"pool_length = {config['pool_length']}: pool_length must be at most MAX_ITEM_LIST_LENGTH, "
-            f"which is {config['MAX_ITEM_LIST_LENGTH']}."
-        )
     return Shape(
         width=width,
         hidden=config["hidden_size"] or config["embedding_size"],
@@ -126,20 +117,13 @@ def _shape(config: Config, width: int) -> Shape:
         metric_trained=config["metric_grad"] == "ste",
         pool_length=config["pool_length"],
         longest=config["MAX_ITEM_LIST_LENGTH"],
-        attention_sizes=_sizes(config, "att_fcn_layer_sizes"),
+        attention_sizes=tuple(config["att_fcn_layer_sizes"]),
         activation=config["att_activation"],
-        prediction_sizes=_sizes(config, "layer_sizes"),
+        prediction_sizes=tuple(config["layer_sizes"]),
         normalized=config["batch_norm"] == "masked",
         positioned=config["assign_position"],
         constant=config["loss_type"] == "bce",
     )
-
-
-def _sizes(config: Config, key: str) -> tuple[int, ...]:
-    sizes = config[key]
-    if not sizes or any(type(size) is not int or size < 1 for size in sizes):
-        raise ConfigError(f"{key} = {sizes!r}: {key} needs whole numbers of at least 1, e.g. [80, 40].")
-    return tuple(sizes)
 
 
 def _table(attributes: Attributes) -> Tensor:

@@ -54,6 +54,8 @@ def test_a_study_is_launched_watched_and_understood(service: Service, page: Any)
     page.locator("#trials .ag-row", has=page.locator(".state-failed")).first.locator(".trial-link").click()
     page.locator(".error").get_by_text("NonFiniteLoss").first.wait_for()
     page.get_by_text("Traceback", exact=True).click()
+    page.locator(".error pre").wait_for()
+    page.wait_for_timeout(5000)  # more than two updates of the page, which leave it open
     assert page.locator(".error pre").is_visible()
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from model.protocol import metric_label
 from tuner.cli.environment import out
 from tuner.cli.follow import duration, values
 from tuner.errors import SettingsError
@@ -108,7 +109,8 @@ def write_result_file(database: Database, name: str, path: Path) -> None:
 def _results(study: StudySummary) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("metric")
-    for column in ("valid: best", "popularity", "test: best", "popularity"):
+    valid, test = metric_label("valid", study.protocol), metric_label("test", {"valid": study.protocol["test"]})
+    for column in (f"{valid}: best", "popularity", f"{test}: best", "popularity"):
         table.add_column(column, justify="right")
     best = (study.best_valid_result or {}, study.best_test_result or {})
     baseline = (_part(study, "valid"), _part(study, "test"))

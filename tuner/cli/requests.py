@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
+from model.config import Config, load_config
 from model.data import catalog
 from model.errors import DatasetNotFound
 from model.registry import parameters_of
@@ -98,6 +99,18 @@ def require_dataset(specification: StudySpecification, fetch_it: bool) -> None:
         if not fetch_it or specification.dataset not in catalog.DATASETS:
             raise
         fetch(specification.dataset)
+
+
+def read_configuration(model: str, dataset: str | None, config_files: str | None, rest: Sequence[str]) -> Config:
+    """What configuration files and flags fix; the data set need not be named, or be there.
+
+    Raises:
+        SpecificationError, ConfigError: what is wrong with it.
+    """
+    folders, command_line = _sort(rest)
+    if folders:
+        raise SpecificationError(f"One params file at a time; {folders[0]} is one too many.")
+    return load_config(model, dataset or "-", config_files=(config_files or "").split(), command_line=command_line)
 
 
 def _sort(rest: Sequence[str]) -> tuple[list[str], list[str]]:

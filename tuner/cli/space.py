@@ -7,30 +7,41 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from model.registry import parameters_of
+from model.registry import get_model, parameters_of
 from tuner import space
 from tuner.cli.environment import out
+from tuner.cli.requests import ConfigFiles, Dataset, read_configuration
 from tuner.space import SearchSpace, SpaceParameter
+from tuner.space.review import review_space
 
 
 def show_space(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A params file: hyper.test, or JSON.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the canonical JSON.")] = False,
     model: Annotated[str, typer.Option("--model", help="Check the parameters against this model.")] = "S3Rec",
+    dataset: Dataset = None,
+    config_files: ConfigFiles = None,
 ) -> None:
-    """Show what a params file searches, and check it."""
+    """Show what a params file searches, and check it: each value, and whether values fit each other.
+
+    What will be fixed in the study can be given as there: --config_files, and --key=value.
+    """
     searched = space.load(file)
-    searched.check(parameters_of(model))
+    fixed = read_configuration(model, dataset, config_files, context.args)
+    searched.check(parameters_of(model), fixed=fixed.given)
+    remarks = review_space(searched, get_model(model), fixed)
     if as_json:
         # typer.echo, because rich would wrap the line.
         typer.echo(json.dumps(searched.to_json(), ensure_ascii=False))
         return
     out.print(_table(searched))
     out.print(_size(searched))
-    for note in searched.notes:
-        out.print(f"[yellow]Note:[/] {note}")
+    for note in (*searched.notes, *remarks):
+        out.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
 
 
 def _table(searched: SearchSpace) -> Table:

@@ -60,7 +60,7 @@ def show_study(name: Name, as_json: AsJson = False) -> None:
         typer.echo(to_json(dataclasses.asdict(study)))
         return
     counts = ", ".join(f"{count} {state}" for state, count in study.counts.items())
-    out.print(escape(f"{study.model} on {study.dataset}, {study.sampler}, {study.direction} {study.metric}"))
+    out.print(escape(f"{study.model} on {study.dataset}, {study.sampler}, {study.direction} {study.objective}"))
     out.print(f"Trials: {counts} (budget {study.trials_total})")
     print_outcome(study)
     if shares.reason is None:

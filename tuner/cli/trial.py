@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from tuner.cli.environment import open_database, out, read_settings
+from model.pictures import find_picture, restore, save_html
+from model.registry import get_model
+from tuner.cli.environment import check_writable, open_database, out, read_settings
 from tuner.cli.follow import duration, values
 from tuner.cli.study import AsJson, to_json
 from tuner.engine import study as engine
+from tuner.engine.artifacts import trial_weights
 from tuner.insight import reports
 from tuner.insight.summaries import TrialDetail, TrialSummary
 from tuner.store import TrialState
 
-app = typer.Typer(no_args_is_help=True, help="Trials of a study: list, look at, run again.")
+app = typer.Typer(no_args_is_help=True, help="Trials of a study: list, look at, draw, run again.")
 
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or id.")]
 Number = Annotated[int, typer.Argument(metavar="NUMBER", min=0, help="The trial's number.")]
@@ -75,6 +79,33 @@ def retry_trial(study: Study, number: Number) -> None:
     with open_database(read_settings()) as database:
         engine.retry_trial(database, study, number)
     out.print(f"The parameters of trial {number} will be run again.")
+
+
+@app.command("picture")
+def draw_picture(
+    study: Study,
+    number: Number,
+    user: Annotated[
+        str | None, typer.Option("--user", help="The user's id as in the data. Default: the first.")
+    ] = None,
+    picture: Annotated[
+        str | None, typer.Option("--picture", help="Which of the model's pictures. Default: its first.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", help="Item column with names. Default: one called title or name.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("picture.html"),
+) -> None:
+    """Draw what a trial's model sees in a user, as a page that needs no network."""
+    settings = read_settings()
+    with open_database(settings) as database:
+        model = reports.get_study(database, study).model
+        find_picture(get_model(model), picture)  # before the data is read
+        checkpoint = trial_weights(database, settings.artifacts, study, number)
+    check_writable(output.absolute().parent, "--output")
+    restored = restore(checkpoint, label=label)
+    save_html(restored.draw(restored.users()[0] if user is None else user, picture), output)
+    out.print(escape(str(output)), soft_wrap=True)
 
 
 def _check_order(order: str) -> None:

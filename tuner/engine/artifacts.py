@@ -8,7 +8,9 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState as OptunaState
 
+from model.registry import get_model
 from tuner.engine.optuna_trials import of_the_search
+from tuner.errors import WeightsNotKept
 from tuner.store import Database
 from tuner.store import repository as rows
 from tuner.store.tables import Study
@@ -32,6 +34,29 @@ def stage_folder(root: Path, key: str) -> Path:
 def stage_checkpoint(root: Path, key: str, epoch: int) -> Path:
     """The shared stage after ``epoch`` epochs."""
     return stage_folder(root, key) / f"{epoch}.pth"
+
+
+def trial_weights(database: Database, root: Path, name: str | int, number: int) -> Path:
+    """The checkpoint with a trial's weights: a trial that runs or was pruned has one, and the study's best one.
+
+    Raises:
+        StudyNotFound: there is no such study.
+        WeightsNotKept: the trial has no weights here, or none any more; says whose there are.
+    """
+    with database.session() as session:
+        study = rows.find_study(session, name)
+    stage = get_model(study.specification["model"]).stages[-1].name
+    path = trial_folder(root, study.id, number) / f"{stage}.pth"
+    if path.is_file():
+        return path
+    kept = sorted(
+        int(file.parent.name)
+        for file in (study_folder(root, study.id) / "trials").glob(f"*/{stage}.pth")
+        if file.parent.name.isdecimal()
+    )
+    there = f"Trials with weights: {', '.join(map(str, kept[:10]))}." if kept else "No trial has weights here."
+    why = f"Trial {number} of {study.name} has no weights in {root}: of finished trials only the best one's are kept."
+    raise WeightsNotKept(f"{why} {there}")
 
 
 def remove_finished(database: Database, root: Path, study: Study) -> None:

@@ -15,12 +15,14 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from model.protocol import metric_label, protocol_of
 from tuner.engine import confirmation, pruners, samplers, warm_start
 from tuner.engine.inputs import check_inputs, pinned
 from tuner.engine.plan import GridPoint, Plan, make_plan
 from tuner.engine.record import StudyRecord, record
 from tuner.errors import StudyExists
 from tuner.settings import Settings
+from tuner.space.review import review_space
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState
 from tuner.store import repository as rows
@@ -51,6 +53,7 @@ def create(database: Database, settings: Settings, specification: StudySpecifica
     _check_stages(plan)
     confirmation.check(plan)
     warm = warm_start.gather(database, plan, sampler.name)
+    remarks = review_space(plan.space, plan.definition, plan.config)
     specification = pinned(specification, plan)
     slots = _slots(plan, sampler)
     settings.artifacts.mkdir(parents=True, exist_ok=True)
@@ -79,7 +82,7 @@ def create(database: Database, settings: Settings, specification: StudySpecifica
     except IntegrityError:
         # Another process created the name meanwhile; the Optuna study is its.
         raise _taken(specification.name) from None
-    return record(study, (*_warnings(plan), *warm.notes))
+    return record(study, (*_warnings(plan), *remarks, *warm.notes))
 
 
 def grid_slot(point: GridPoint, ordinal: int) -> dict[str, Any]:
@@ -133,7 +136,7 @@ def _create_optuna_study(database: Database, plan: Plan, begin_from: Sequence[Fr
         study.set_user_attr(MARK, mark)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([plan.metric])
+            study.set_metric_names([metric_label(plan.metric, protocol_of(plan.config))])
         study.add_trials(begin_from)
     return study
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from model.config import Config
 from model.data import SequentialDataset
 from model.errors import CheckpointError
+from model.protocol import protocol_of
 from model.recommender import Stage, stage_key
 from model.run import EpochReport, StageRun, start_run
 from tuner.engine.artifacts import trial_folder
@@ -269,6 +270,9 @@ class _Run:
             mine = Slot.id == self.claim.slot_id
             session.execute(update(Slot).where(mine).values(seconds_run=Slot.seconds_run + report.seconds))
             claim_rows.note_advance(session, self.claim)
+            # All trials of a study validate alike; one of them saying so is enough.
+            if report.advice and self.trial.number == 0:
+                rows.add_event(session, self.claim.study_id, "advice", report.advice, trial=0)
 
         self.runner._transact(step)
         if report.valid_score is not None:
@@ -288,6 +292,7 @@ class _Run:
             "test_result": result.test_result,
             "seconds": seconds,
             "values": self.plan.space.values(self.trial.params),
+            "protocol": protocol_of(self.plan.stage_config(self.plan.own_stage, self.trial.params)),
         }
         patiently(lambda: self.trial.set(attributes))
         patiently(lambda: self.trial.tell(state, result.best_valid_score))

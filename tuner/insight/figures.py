@@ -179,7 +179,7 @@ def trial_scores(trial: TrialDetail, theme: str = "light", prefix: str | None = 
     look = THEMES[theme]
     points = [point for point in trial.curves if point.valid_result]
     names = list(points[0].valid_result or {}) if points else []
-    figure = _figure(look, "finetune epoch", "valid", f"{trial.number}-scores")
+    figure = _figure(look, "epoch", "valid", f"{trial.number}-scores")
     for metric in [name for name in names if prefix is None or name.startswith(prefix)][:_MOST_PANELS]:
         figure.add_scatter(
             x=[point.epoch for point in points],

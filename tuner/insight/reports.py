@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy import Row, Select, and_, func, select
 from sqlalchemy.orm import Session
 
-from model.registry import model_names, parameters_of
+from model.eval_args import merge_eval_args
+from model.protocol import protocol_of
+from model.registry import get_model, model_names, parameters_of
 from tuner.errors import SpaceError, TrialNotFound
 from tuner.insight import optuna_tables as optuna
 from tuner.insight.confirmation import Confirmation, confirmation
@@ -105,7 +107,8 @@ def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:
         slot: Slot = found[0].Slot
         known = {field.name: getattr(summary, field.name) for field in fields(summary)}
         epochs = EpochCounts(slot.epochs_asked, slot.epochs_run, slot.epochs_reused)
-        return TrialDetail(**known, curves=tuple(rows.curves(session, slot)), epochs=epochs)
+        curves = rows.curves(session, slot, _first_stage(study.specification["model"]))
+        return TrialDetail(**known, curves=tuple(curves), epochs=epochs)
 
 
 def parameter_names(database: Database, name: str | int) -> list[str]:
@@ -164,6 +167,7 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         workers_wanted=study.workers,
         workers_alive=_workers_alive(database, session),
         epochs=EpochCounts(int(asked), int(run), int(reused)),
+        protocol=_protocol(study.specification["config"]),
         computing_seconds=rows.computing_seconds(session, study.id),
         confirmation=_confirmation(session, study) if study.specification.get("confirm") else None,
     )
@@ -173,6 +177,16 @@ def _confirmation(session: Session, study: Study) -> Confirmation | None:
     space = SearchSpace.from_json(study.specification["space"])
     counts = _counts(study.specification["model"])
     return confirmation(session, study, lambda represented: _values(space, counts, represented))
+
+
+def _first_stage(model: str) -> str:
+    """The stage that trials share, where they share one."""
+    return get_model(model).stages[0].name if model in model_names() else "pretrain"
+
+
+def _protocol(given: dict[str, Any]) -> dict[str, Any]:
+    evaluation = merge_eval_args(given.get("eval_args") or {})
+    return protocol_of({"eval_args": evaluation, "valid_users": given.get("valid_users")})
 
 
 def _best(session: Session, study: Study) -> TrialSummary | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from model.protocol import metric_label
 from tuner.insight.confirmation import Confirmation
 from tuner.store.repository import CurvePoint
 
@@ -40,6 +41,7 @@ class StudySummary:
 
     Attributes:
         metric, direction: the objective; "ndcg@10", "maximize".
+        protocol: how its trials are measured, see :func:`model.protocol.protocol_of`.
         trials_total: the trial budget.
         counts: trials by state, only states that occur.
         best_value, best_trial, best_params, ...: of the best completed trial (the earliest among equals).
@@ -77,6 +79,12 @@ class StudySummary:
     epochs: EpochCounts
     computing_seconds: float
     confirmation: Confirmation | None
+    protocol: dict[str, Any]
+
+    @property
+    def objective(self) -> str:
+        """The metric's name with what sets it apart from a full ranking for all users."""
+        return metric_label(self.metric, self.protocol)
 
     @property
     def trials_done(self) -> int:

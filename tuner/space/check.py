@@ -1,4 +1,4 @@
-"""Whether a search space suits a model: names, stages, types, bounds, and nothing both fixed and searched."""
+"""Whether a search space suits a model: names, stages, types, bounds, nothing both fixed and searched."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from model.defaults import PROTOCOL
 from model.errors import ConfigError
 from model.parameters import ANY_STAGE
 from tuner.errors import SpaceError
@@ -20,6 +21,7 @@ def check_space(space: SearchSpace, schema: Mapping[str, Parameter], fixed: froz
     """Raise SpaceError for the first parameter that the model can't take, naming its line in the file."""
     for searched in space.parameters:
         try:
+            _check_comparable(searched)
             _check_fixed(searched, fixed)
             declared = _declared(searched, schema)
             _check_stage(searched, declared, schema)
@@ -32,6 +34,15 @@ def check_space(space: SearchSpace, schema: Mapping[str, Parameter], fixed: froz
                 line=searched.line,
                 column=None if searched.line is None else 1,
             ) from None
+
+
+def _check_comparable(searched: SpaceParameter) -> None:
+    if searched.key in PROTOCOL:
+        raise SpaceError(
+            f"{searched.key} is part of how trials are measured, and values that were measured in different ways "
+            "can't be compared.",
+            "Remove it from the params file and set it in the configuration, for all trials alike.",
+        )
 
 
 def _check_fixed(searched: SpaceParameter, fixed: frozenset[str]) -> None:
@@ -74,14 +85,14 @@ def _check_values(searched: SpaceParameter, declared: Parameter) -> None:
             f"{searched.key} is a whole number, and {searched.type} draws fractions.",
             f"Write {searched.name} quniform {round(low)},{round(high)},1 or list values with choice.",
         )
-    for value in _extremes(searched):
+    for value in extremes(searched):
         try:
             declared.check(as_configured(value, declared))
         except ConfigError as error:
             raise SpaceError(str(error), _way_out(searched)) from None
 
 
-def _extremes(searched: SpaceParameter) -> Iterator[Any]:
+def extremes(searched: SpaceParameter) -> Iterator[Any]:
     """Values such that all are fine if these are: every option, or the ends (and one step) of a range."""
     if searched.type == "choice":
         yield from searched.values

@@ -104,10 +104,11 @@ def test_the_mean_form_prefers_temporal_order_and_the_literal_form_does_not() ->
     diagonal = torch.nn.functional.one_hot(torch.arange(n) * m // n, m).float()
     soft = position_band(n, m).softmax(1)
     uniform = torch.full((n, m), 1 / m)
-    band, flat, reverse = (
-        penalties(shares, edges).relative_position.item() for shares in (soft, uniform, diagonal.flip(0))
+    ordered, band, flat, reverse = (
+        penalties(shares, edges).relative_position.item() for shares in (diagonal, soft, uniform, diagonal.flip(0))
     )
-    assert band < flat < reverse
+    assert ordered < band < flat < reverse
+    assert ordered == pytest.approx(0.03, abs=0.005)
     assert flat == pytest.approx(0.91, abs=0.02)
     assert reverse == pytest.approx(1.81, abs=0.02)
     literal = {

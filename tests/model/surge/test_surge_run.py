@@ -89,6 +89,18 @@ def test_sampled_evaluation_ranks_among_the_drawn_items(folder: Path) -> None:
     assert hard["recall@10"] < 1.0
 
 
+@pytest.mark.parametrize("variant", ["released", "paper"])
+def test_sampling_all_items_measures_what_a_full_ranking_does(folder: Path, variant: str) -> None:
+    # 1,000 draws of 39 items leave none out; repeated ones count once.
+    full, sampled = (
+        config_of(folder, surge_variant=variant, valid_users=20, eval_args={"mode": mode})
+        for mode in ("full", "uni1000")
+    )
+    dataset = load_dataset(full)
+    model = get_model("SURGE").build(full, dataset)
+    assert evaluate(model, dataset, "valid", sampled) == evaluate(model, dataset, "valid", full)
+
+
 def test_keys_that_do_not_shape_weights_leave_the_stage_alone(folder: Path) -> None:
     definition = get_model("SURGE")
     own = {parameter.name for parameter in definition.parameters if not parameter.stages}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 from torch import Tensor
 
 from model.surge.network import ItemEmbedding, SurgeNetwork
+from model.surge.picture import find_clusters
 from model.surge.recommender import Surge
 from model.surge.shape import Shape
 
@@ -36,6 +39,7 @@ def draw(number: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tenso
     return histories, lengths, core, core * SIZE + 1 + integers(SIZE, number)
 
 
+@cache
 def trained(variant: str, metric_trained: bool, seed: int) -> SurgeNetwork:
     shape = Shape(
         width=16,
@@ -90,8 +94,11 @@ def chance_of_order(higher: Tensor, lower: Tensor) -> float:
     return (torch.searchsorted(lower.sort().values, higher).double().mean() / len(lower)).item()
 
 
+CASES = pytest.mark.parametrize("metric_trained", [True, False], ids=["ste", "none"])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("metric_trained", [True, False], ids=["ste", "none"])
+@CASES
 @pytest.mark.parametrize("variant", ["released", "paper"])
 def test_the_graph_finds_the_planted_interests(variant: str, metric_trained: bool) -> None:
     network = trained(variant, metric_trained, seed=1)
@@ -102,21 +109,39 @@ def test_the_graph_finds_the_planted_interests(variant: str, metric_trained: boo
     with torch.no_grad():
         best = Surge(network, ITEMS).score_all(histories, lengths).topk(10).indices
     assert (group_of(best) == core[:, None]).double().mean() >= 0.75
-    _show_blocks(network)
 
 
-def _show_blocks(network: SurgeNetwork) -> None:
-    """Sorted by group, the graph of one user with all groups is four blocks: denser inside than between."""
+@pytest.mark.slow
+@CASES
+@pytest.mark.parametrize("variant", ["released", "paper"])
+def test_sorted_by_interest_the_graph_is_four_blocks(variant: str, metric_trained: bool) -> None:
+    """Of a user with all interests: dense inside each of them, sparse between."""
+    network = trained(variant, metric_trained, seed=1)
+    size = LONGEST // GROUPS
+    density = user_with_all_interests(network).float().view(GROUPS, size, GROUPS, size).mean((1, 3))
+    between = density[~torch.eye(GROUPS, dtype=torch.bool)]
+    assert density.diagonal().min() > between.max() + 0.4
+
+
+@pytest.mark.slow
+@CASES
+def test_the_pictures_clusters_are_the_four_interests(metric_trained: bool) -> None:
+    edges = user_with_all_interests(trained("released", metric_trained, seed=1))
+    clusters = torch.from_numpy(find_clusters(edges.numpy()))
+    group = torch.arange(GROUPS).repeat_interleave(LONGEST // GROUPS)
+    together = clusters[:, None] == clusters
+    assert (together == (group[:, None] == group)).double().mean() >= 0.9
+
+
+def user_with_all_interests(network: SurgeNetwork) -> Tensor:
+    """Edges [LONGEST, LONGEST] of a history of six items of each group, sorted by group."""
     generator = torch.Generator().manual_seed(1)
     group = torch.arange(GROUPS).repeat_interleave(LONGEST // GROUPS)
     items = group * SIZE + 1 + torch.randint(SIZE, (LONGEST,), generator=generator)
     with torch.no_grad():
         edges = network.context(items[None], torch.tensor([LONGEST])).graph.edges[0]
-    size = LONGEST // GROUPS
-    density = edges.float().view(GROUPS, size, GROUPS, size).mean((1, 3))
     print("\n" + "\n".join("".join("#" if edge else "." for edge in row) for row in edges.tolist()))
-    between = density[~torch.eye(GROUPS, dtype=torch.bool)]
-    assert density.diagonal().min() > between.max() + 0.4
+    return edges
 
 
 def test_untrained_graphs_know_nothing() -> None:

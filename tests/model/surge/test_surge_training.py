@@ -17,7 +17,7 @@ from model.layers import Noise
 from model.negatives import NegativeSampler
 from model.surge import Surge
 from model.surge.objectives import TrainObjective
-from model.surge.parameters import without_effect
+from model.surge.parameters import review
 from model.surge.recommender import build
 from model.training import make_optimizer
 
@@ -219,11 +219,35 @@ def test_more_than_one_pooling_layer_is_refused(folder: Path) -> None:
 
 
 def test_keys_without_effect_are_named(folder: Path) -> None:
-    config = config_of(folder, same_mapping_weight=0.1, metric_grad="none", attribute_embedding_size=4)
-    told = " ".join(without_effect(config))
-    for name in ("same_mapping_weight", "metric_heads", "attribute_embedding_size"):
-        assert f"{name} has no effect" in told
-    assert without_effect(config_of(folder, surge_variant="paper", same_mapping_weight=0.1)) == []
+    idle = review(config_of(folder, metric_grad="none"))
+    assert "'paper'" in idle["same_mapping_weight"]
+    assert {"position_reg", "assign_position", "metric_heads", "attribute_embedding_size"} < set(idle)
+    assert review(config_of(folder, surge_variant="paper", item_attribute="class")) == {}
+    without = review(config_of(folder, surge_variant="paper", item_attribute="class", relative_position_weight=0.0))
+    assert list(without) == ["position_reg"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_keys_without_effect_change_no_bit(folder: Path, variant: str) -> None:
+    """What the review calls idle is: another value leaves weights, loss and gradients as they are."""
+    values = {"surge_variant": variant, "metric_grad": "none"}
+    other = {
+        "assign_position": False,
+        "same_mapping_weight": 0.7,
+        "single_affiliation_weight": 0.7,
+        "relative_position_weight": 0.7,
+        "position_reg": "literal",
+        "metric_heads": 3,
+        "attribute_embedding_size": 5,
+    }
+    idle = review(config_of(folder, **values))
+    seen = []
+    for changes in ({}, {key: value for key, value in other.items() if key in idle}):
+        model, objective, _, _ = prepared(folder, **values, **changes)
+        loss = objective.backward(torch.arange(40))
+        seen.append([loss, *(p for p in model.parameters()), *(p.grad for p in model.parameters())])
+    for one, same in zip(*seen, strict=True):
+        assert torch.equal(one, same)
 
 
 def test_a_partial_sampling_setting_keeps_the_models_own_number(folder: Path) -> None:

@@ -62,6 +62,17 @@ def test_a_mistake_in_a_params_file_is_a_message_and_exit_code_2(tuner: Tuner, t
     assert "Traceback" not in outcome.err
 
 
+def test_space_says_what_has_no_effect_and_what_does_not_fit(tuner: Tuner) -> None:
+    file = write("hyper.test", "same_mapping_weight choice [0.1, 0.2]\npool_length choice [20, 60]\n")
+    refused = tuner("space", file, "--model=SURGE")
+    assert refused.code == 2
+    assert "hyper.test:2:1: pool_length = 60: pool_length must be at most MAX_ITEM_LIST_LENGTH" in refused.err
+    accepted = tuner("space", file, "--model=SURGE", "--MAX_ITEM_LIST_LENGTH=60")
+    assert accepted.code == 0
+    assert "Note: same_mapping_weight has no effect: only surge_variant 'paper' has soft clusters." in accepted.out
+    assert "both fixed and searched" in tuner("space", file, "--model=SURGE", "--pool_length=5").err
+
+
 def test_a_missing_params_file_is_named(tuner: Tuner) -> None:
     outcome = tuner("space", "nowhere.test")
     assert outcome.code == 2

@@ -45,6 +45,15 @@ def test_optuna_knows_the_study(database: Database, settings: Settings, specific
     assert known.trials == []
 
 
+def test_another_protocol_shows_in_the_metrics_name(
+    database: Database, settings: Settings, specification: Make
+) -> None:
+    config = {"eval_args": {"mode": {"valid": "uni9", "test": "full"}}, "valid_users": 20}
+    study.create(database, settings, specification(config=config))
+    known = optuna.load_study(study_name="study", storage=database.storage)
+    assert known.metric_names == ["ndcg@10 (uni9, 20 users)"]
+
+
 def test_shared_pretraining_is_one_run_of_slots_shortest_first(
     database: Database, settings: Settings, specification: Make
 ) -> None:
@@ -100,6 +109,8 @@ CONTINUOUS = {"learning_rate": SpaceParameter("learning_rate", "uniform", low=0.
         ({"space": {"pretrain.trouble": ["none"]}}, SpaceError, "does nothing in the stage pretrain"),
         ({"space": {"width": [4]}, "config": {"width": 8}}, SpaceError, "both fixed and searched"),
         ({"config": {"width": "wide"}}, ConfigError, "width"),
+        ({"model": "SURGE", "space": {"pool_length": [10, 60]}}, SpaceError, "pool_length = 60.*which is 50"),
+        ({"space": {"eval_args": [{"mode": "full"}, {"mode": "uni9"}]}}, SpaceError, "can't be compared"),
         (
             {"space": CONTINUOUS, "sampler": SamplerSpecification(name="exhaustive")},
             SpecificationError,
@@ -188,6 +199,16 @@ def test_a_data_folder_given_relative_is_found_from_anywhere(
 def test_unknown_configuration_keys_are_warned_of(database: Database, settings: Settings, specification: Make) -> None:
     record = study.create(database, settings, specification(config={"stoping_step": 3}))
     assert record.warnings == ("stoping_step is not a parameter that Tiny knows; did you mean stopping_step?",)
+
+
+def test_parameters_without_effect_are_warned_of(database: Database, settings: Settings, specification: Make) -> None:
+    space = {"surge_variant": ["released", "paper"], "same_mapping_weight": [0.1, 0.2]}
+    config = {"pretrain_epochs": None, "metric_grad": "none", "metric_heads": 2}
+    record = study.create(database, settings, specification(model="SURGE", space=space, config=config))
+    assert [warning for warning in record.warnings if "no effect" in warning] == [
+        "metric_heads has no effect: with metric_grad 'none' all heads are the plain cosine.",
+        "same_mapping_weight has no effect in some trials: only surge_variant 'paper' has soft clusters.",
+    ]
 
 
 def test_a_model_with_nothing_to_train_is_refused(database: Database, settings: Settings, specification: Make) -> None:

@@ -79,6 +79,7 @@ def test_optuna_has_the_results(database: Database, settings: Settings, create: 
         assert scores[trial.user_attrs["best_epoch"]] == trial.value
         assert 0 <= trial.user_attrs["test_result"]["ndcg@10"] <= 1
         assert set(trial.user_attrs["seconds"]) == {"finetune", "test"}
+        assert trial.user_attrs["protocol"] == {"valid": "full", "test": "full"}
 
 
 def test_curves_show_the_shared_stage_to_every_trial(database: Database, settings: Settings, create: Create) -> None:

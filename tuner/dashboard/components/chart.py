@@ -9,11 +9,15 @@ from dash import dcc, html
 _CONFIG: Any = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 
 
-def chart(id: str | dict[str, str], title: str, *, height: int = 280, hint: str | None = None) -> html.Section:
-    """A card with a figure that a callback fills."""
+def chart(
+    id: str | dict[str, str], title: str, *, height: int = 280, hint: str | None = None, control: Any = None
+) -> html.Section:
+    """A card with a figure that a callback fills, and beside its title a ``control`` for it, if any."""
     heading: list[Any] = [html.H3(title)]
     if hint:
         heading.append(html.Span(hint, className="muted"))
+    if control is not None:
+        heading.append(html.Div(control, style={"marginLeft": "auto"}))
     return html.Section(
         className="card chart",
         children=[

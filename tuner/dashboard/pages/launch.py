@@ -11,9 +11,10 @@ from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 from pydantic import ValidationError
 
+from model.config import load_config
 from model.errors import ModelError
 from model.literals import parse_yaml
-from model.registry import model_names, parameters_of
+from model.registry import get_model, model_names, parameters_of
 from tuner import space
 from tuner.assembly import StudyOptions, assemble, describe
 from tuner.dashboard.components import text
@@ -23,6 +24,7 @@ from tuner.engine import study as engine
 from tuner.errors import TunerError
 from tuner.insight import installation
 from tuner.space import SearchSpace
+from tuner.space.review import review_space
 
 _EXAMPLE = """# name  type  values
 pretrain_epochs         choice      [10, 20]
@@ -118,15 +120,19 @@ def _layout(_context: Context) -> Component:
 
 
 def _register(app: Dash, context: Context) -> None:
-    @app.callback(Output("launch-space", "children"), Input("launch-params", "value"), Input("launch-model", "value"))
-    async def explain(params: str | None, model: str | None) -> Any:
+    @app.callback(
+        Output("launch-space", "children"),
+        Input("launch-params", "value"),
+        Input("launch-model", "value"),
+        Input("launch-config", "value"),
+    )
+    async def explain(params: str | None, model: str | None, config: str | None) -> Any:
         try:
             found = space.parse(params or "")
-            if model is not None:
-                found.check(parameters_of(model))
+            remarks = () if model is None else _remarks(found, model, config)
         except (TunerError, ModelError) as error:
             return html.Div(str(error), className="problem")
-        return _explained(found)
+        return _explained(found, remarks)
 
     @app.callback(
         Output("location", "pathname", allow_duplicate=True),
@@ -177,7 +183,14 @@ def _launch(
     return engine.create(context.database, context.settings, assembled.specification).name
 
 
-def _explained(found: SearchSpace) -> Component:
+def _remarks(found: SearchSpace, model: str, config: str | None) -> tuple[str, ...]:
+    """Check the space against the model and what is fixed; what the model says to it."""
+    fixed = load_config(model, "-", config_dict=parse_yaml((config or "").encode(), "Configuration"))
+    found.check(parameters_of(model), fixed=fixed.given)
+    return review_space(found, get_model(model), fixed)
+
+
+def _explained(found: SearchSpace, remarks: tuple[str, ...]) -> Component:
     size = f"{found.size:,} combinations" if found.size is not None else "continuous"
     return html.Div(
         [
@@ -196,7 +209,7 @@ def _explained(found: SearchSpace) -> Component:
                 ),
             ),
             html.P(f"{len(found.parameters)} parameters, {size}", className="muted small"),
-            *[html.P(note, className="note small") for note in found.notes],
+            *[html.P(note, className="note small") for note in (*found.notes, *remarks)],
         ]
     )
 

@@ -189,7 +189,7 @@ def _rows(
 
 
 def _head(study: StudySummary) -> list[Component]:
-    about = f"{study.model} on {study.dataset} · {study.sampler} · {study.direction} {study.metric}"
+    about = f"{study.model} on {study.dataset} · {study.sampler} · {study.direction} {study.objective}"
     return [
         html.Div([html.H1(study.name), badge(study.state)], className="title-line"),
         html.Div(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from anyio import to_thread
-from dash import Dash, Input, Output, State, dcc, html
+from dash import ALL, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
+from model.registry import get_model, model_names
 from tuner import insight
 from tuner.dashboard.components import text
 from tuner.dashboard.components.aria import aria
@@ -18,6 +20,7 @@ from tuner.dashboard.components.chart import chart
 from tuner.dashboard.components.facts import facts, metrics_table, tile
 from tuner.dashboard.components.live import FAST_MS, SLOW_MS, Parts
 from tuner.dashboard.context import Context
+from tuner.dashboard.pages import trial_pictures
 from tuner.dashboard.pages.page import Page
 from tuner.errors import TrialNotFound
 from tuner.insight import StudySummary, TrialDetail, figures
@@ -30,10 +33,15 @@ def _layout(context: Context, name: str, number: str) -> Component:
         raise TrialNotFound(f"{name} has no trial {number}.")
     study = insight.get_study(context.database, name)
     trial = insight.get_trial(context.database, name, int(number))
+    shown = _shown(study, trial)
+    parts = Parts(None)
+    for part, component in shown.items():
+        parts.component(part, component)
     return html.Div(
         children=[
             dcc.Store(id="trial-key", data={"name": study.name, "number": trial.number}),
-            dcc.Store(id="trial-marks"),
+            # What is there already is not sent again by the first update, which would close an opened traceback.
+            dcc.Store(id="trial-marks", data=parts.stored),
             dcc.Interval(id="trial-tick", interval=FAST_MS),
             html.Nav(
                 className="crumbs",
@@ -46,30 +54,28 @@ def _layout(context: Context, name: str, number: str) -> Component:
                     html.Span(f"Trial {number}"),
                 ],
             ),
-            html.Div(id="trial-head", children=_head(study, trial)),
-            html.Div(id="trial-error", children=_error(trial)),
+            html.Div(id="trial-head", children=shown["head"]),
+            html.Div(id="trial-error", children=shown["error"]),
             html.Div(
                 className="grid",
                 children=[
-                    html.Div(
-                        chart("trial-scores", "Validation", hint="after each finetuning epoch"), className="span-8"
-                    ),
+                    html.Div(chart("trial-scores", "Validation", hint="after each epoch"), className="span-8"),
                     html.Section(
                         className="card span-4",
                         children=[
                             html.Div(html.H3("Parameters"), className="card-head"),
-                            html.Div(id="trial-params", children=_parameters(trial)),
+                            html.Div(id="trial-params", children=shown["params"]),
                         ],
                     ),
-                    html.Div(chart("trial-pretrain", "Pretraining loss", height=220), className="span-6"),
-                    html.Div(chart("trial-finetune", "Finetuning loss", height=220), className="span-6"),
+                    *_losses(study.model),
                     html.Section(
                         className="card span-12",
                         children=[
                             html.Div(html.H3("Metrics"), className="card-head"),
-                            html.Div(id="trial-metrics", children=_metrics(study, trial)),
+                            html.Div(id="trial-metrics", children=shown["metrics"]),
                         ],
                     ),
+                    *trial_pictures.cards(study.model),
                 ],
             ),
         ],
@@ -83,38 +89,67 @@ def _register(app: Dash, context: Context) -> None:
         Output("trial-params", "children"),
         Output("trial-metrics", "children"),
         Output("trial-scores", "figure"),
-        Output("trial-pretrain", "figure"),
-        Output("trial-finetune", "figure"),
+        Output({"part": "loss", "stage": ALL}, "figure"),
         Output("trial-marks", "data"),
         Output("trial-tick", "interval"),
         Input("trial-tick", "n_intervals"),
         Input("scheme", "data"),
         State("trial-key", "data"),
         State("trial-marks", "data"),
+        State({"part": "loss", "stage": ALL}, "id"),
     )
     async def update(
-        _ticks: int | None, scheme: str | None, key: dict[str, Any], marks: dict[str, str] | None
+        _ticks: int | None,
+        scheme: str | None,
+        key: dict[str, Any],
+        marks: dict[str, str] | None,
+        losses: list[dict[str, str]],
     ) -> tuple[Any, ...]:
-        return await to_thread.run_sync(_update, context, scheme or "light", key, marks)
+        stages = [identity["stage"] for identity in losses]
+        return await to_thread.run_sync(_update, context, scheme or "light", key, marks, stages)
+
+    trial_pictures.register(app, context)
 
 
-def _update(context: Context, scheme: str, key: dict[str, Any], marks: dict[str, str] | None) -> tuple[Any, ...]:
+def _losses(model: str) -> list[Component]:
+    """A chart for each stage that the model trains in; a model that is not installed here has none."""
+    stages = [stage.name for stage in get_model(model).stages] if model in model_names() else []
+    width = "span-6" if len(stages) > 1 else "span-12"
+    return [
+        html.Div(
+            chart({"part": "loss", "stage": stage}, f"Loss of {stage}", height=220),
+            id=f"trial-{stage}",
+            className=width,
+        )
+        for stage in stages
+    ]
+
+
+def _update(
+    context: Context, scheme: str, key: dict[str, Any], marks: dict[str, str] | None, stages: list[str]
+) -> tuple[Any, ...]:
     study = insight.get_study(context.database, key["name"])
     trial = insight.get_trial(context.database, key["name"], key["number"])
     parts = Parts(marks)
     drawn = (scheme, len(trial.curves), trial.best_epoch)
     pace = SLOW_MS if trial.state in _ENDED else FAST_MS
     return (
-        parts.component("head", _head(study, trial)),
-        parts.component("error", _error(trial)),
-        parts.component("params", _parameters(trial)),
-        parts.component("metrics", _metrics(study, trial)),
+        *(parts.component(part, component) for part, component in _shown(study, trial).items()),
         parts.figure("scores", drawn, lambda: figures.trial_scores(trial, scheme, study.metric.partition("@")[0])),
-        parts.figure("pretrain", drawn, lambda: figures.trial_loss(trial, "pretrain", scheme)),
-        parts.figure("finetune", drawn, lambda: figures.trial_loss(trial, "finetune", scheme)),
+        [parts.figure(stage, drawn, partial(figures.trial_loss, trial, stage, scheme)) for stage in stages],
         parts.stored,
         parts.value("pace", pace),
     )
+
+
+def _shown(study: StudySummary, trial: TrialDetail) -> dict[str, Component | None]:
+    """The page's parts besides the figures, in the order of the callback's outputs."""
+    return {
+        "head": _head(study, trial),
+        "error": _error(trial),
+        "params": _parameters(trial),
+        "metrics": _metrics(study, trial),
+    }
 
 
 def _head(study: StudySummary, trial: TrialDetail) -> Component:
@@ -128,14 +163,16 @@ def _head(study: StudySummary, trial: TrialDetail) -> Component:
             html.Div(
                 className="tiles",
                 children=[
-                    tile(f"Valid {study.metric}", text.score(_value(trial)), _best_epoch(trial)),
+                    tile(f"Valid {study.objective}", text.score(_value(trial)), _best_epoch(trial)),
                     tile(f"Test {study.metric}", text.score((trial.test_result or {}).get(study.metric))),
                     tile("Duration", text.duration(_rounded(trial)), _started(trial)),
                     tile(
                         "Pretraining",
                         f"{trial.epochs.run} run",
                         f"{trial.epochs.reused} of {trial.epochs.asked} reused",
-                    ),
+                    )
+                    if trial.epochs.asked
+                    else None,
                     tile("Worker", trial.worker or "–", f"attempt {trial.attempt}" if trial.attempt else None),
                 ],
             ),

@@ -1,0 +1,75 @@
+"""What stands behind a score: which candidates were ranked, for how many users, and when that is worth changing.
+
+Scores of two protocols can't be compared: sampled candidates make every metric higher, and not even in the same
+order of models (Krichene and Rendle, KDD 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from model.randomness import torch_generator
+
+if TYPE_CHECKING:
+    from model.data import Samples
+
+# A validation may take this share of the training of an epoch.
+_SHARE = 0.5
+# Enough users that the standard error of NDCG@10 is about 0.005.
+_FEW, _MANY = 1000, 2000
+
+
+def protocol_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How a model is measured, to be kept beside every value.
+
+    Returns:
+        ``valid`` and ``test``: what is ranked ("full", "uni100"); ``valid_users`` where not all are validated on.
+    """
+    modes: dict[str, Any] = dict(config["eval_args"]["mode"])
+    return modes if config["valid_users"] is None else modes | {"valid_users": config["valid_users"]}
+
+
+def metric_label(metric: str, protocol: Mapping[str, Any]) -> str:
+    """The metric with what sets it apart from a full ranking for all users: "ndcg@10", "ndcg@10 (uni100)"."""
+    parts = [] if protocol["valid"] == "full" else [str(protocol["valid"])]
+    if "valid_users" in protocol:
+        parts.append(f"{protocol['valid_users']} users")
+    return f"{metric} ({', '.join(parts)})" if parts else metric
+
+
+def chosen_for_validation(samples: Samples, config: Mapping[str, Any]) -> Samples:
+    """The samples of ``valid_users`` users, the same in every epoch and trial of one seed; all if there are fewer."""
+    number = config["valid_users"]
+    users = samples.user.unique()  # type: ignore[no-untyped-call]
+    if number is None or len(users) <= number:
+        return samples
+    generator = torch_generator(config["seed"], "users of the validation")
+    chosen = users[torch.randperm(len(users), generator=generator)[:number].to(users.device)]
+    return samples.select(torch.isin(samples.user, chosen).nonzero()[:, 0])
+
+
+def cheaper_validation(config: Mapping[str, Any], users: int, training: float, validation: float) -> str | None:
+    """What to change when a validation takes more than half as long as the training of an epoch; else None.
+
+    First fewer users, because the metric stays the same quantity; sampled candidates only where 1,000 users are
+    still too many.
+
+    Args:
+        users: with validation samples.
+        training, validation: seconds of one epoch.
+    """
+    if validation <= _SHARE * training or protocol_of(config)["valid"] != "full" or config["valid_users"] is not None:
+        return None
+    affordable = int(users * _SHARE * training / validation)
+    problem = f"A validation takes {validation:.1f} s beside {training:.1f} s of training"
+    if affordable >= _FEW:
+        return f"{problem}: set valid_users: {min(affordable, _MANY)} to validate on a fixed sample of users."
+    if users <= 100:
+        return None  # little to validate, little to train: nothing to gain
+    return (
+        f"{problem}: set eval_args: {{mode: {{valid: uni100, test: full}}}} to validate against 100 sampled items; the "
+        "test still ranks all."
+    )

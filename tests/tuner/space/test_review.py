@@ -1,0 +1,111 @@
+"""What models say to a search as a whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from model.config import load_config
+from model.errors import ConfigError
+from model.registry import get_model, parameters_of
+from tuner import space
+from tuner.errors import SpaceError
+from tuner.space.review import review_space
+
+
+def remarks(text: str, model: str = "SURGE", **fixed: object) -> tuple[str, ...]:
+    config = load_config(model, "ml-100k", config_dict=fixed)
+    return review_space(space.parse(text), get_model(model), config)
+
+
+def test_a_searched_parameter_that_never_has_an_effect_is_named() -> None:
+    assert remarks("same_mapping_weight choice [1e-7, 1e-5]\nlearning_rate loguniform -8,-4\n") == (
+        "same_mapping_weight has no effect: only surge_variant 'paper' has soft clusters.",
+    )
+
+
+def test_a_parameter_of_one_searched_variant_has_no_effect_in_some_trials() -> None:
+    text = "surge_variant choice ['released', 'paper']\nsame_mapping_weight choice [1e-7, 1e-5]\n"
+    assert remarks(text) == (
+        "same_mapping_weight has no effect in some trials: only surge_variant 'paper' has soft clusters.",
+    )
+    assert remarks("same_mapping_weight choice [1e-7, 1e-5]\n", surge_variant="paper") == ()
+
+
+def test_a_fixed_parameter_without_effect_is_named_and_a_default_is_not() -> None:
+    (remark,) = remarks("learning_rate choice [0.1]\n", metric_grad="none", metric_heads=3)
+    assert remark.startswith("metric_heads has no effect: ")
+    assert remarks("learning_rate choice [0.1]\n", metric_grad="none") == ()
+
+
+def test_a_condition_behind_a_condition_is_found() -> None:
+    text = (
+        "surge_variant choice ['released', 'paper']\nrelative_position_weight choice [0.0, 0.1]\n"
+        "position_reg choice ['mean', 'literal']\n"
+    )
+    assert [remark.split(" has no effect in some trials")[0] for remark in remarks(text)] == [
+        "relative_position_weight",
+        "position_reg",
+    ]
+
+
+def test_values_that_do_not_fit_are_refused_with_the_line() -> None:
+    text = "learning_rate choice [0.1]\npool_length choice [10, 60]\n"
+    with pytest.raises(SpaceError, match=r"hyper\.test:2:1: pool_length = 60: .* MAX_ITEM_LIST_LENGTH, which is 50"):
+        remarks(text)
+    assert remarks(text, MAX_ITEM_LIST_LENGTH=60) == ()
+    with pytest.raises(SpaceError, match="pool_length = 40"):
+        remarks("MAX_ITEM_LIST_LENGTH choice [20, 50]\npool_length quniform 10,40,10\n")
+
+
+def test_fixed_values_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ConfigError, match="pool_length = 60"):
+        remarks("learning_rate choice [0.1]\n", pool_length=60)
+
+
+def test_s3rec_checks_its_heads_and_what_the_loss_ignores() -> None:
+    with pytest.raises(SpaceError, match="n_heads = 3 does not divide it"):
+        remarks("n_heads choice [2, 3]\n", "S3Rec")
+    (remark,) = remarks("loss_type choice ['CE', 'BPR']\nrank_special_tokens choice [True, False]\n", "S3Rec")
+    assert remark == "rank_special_tokens has no effect in some trials: only loss_type 'CE' ranks all items."
+
+
+def test_a_stage_is_reviewed_with_its_own_values() -> None:
+    with pytest.raises(SpaceError, match="n_heads = 3"):
+        remarks("pretrain.n_heads choice [2, 3]\n", "S3Rec")
+
+
+def test_a_large_space_takes_no_time() -> None:
+    text = "\n".join(f"{name} quniform 1,1000,1" for name in ("pool_length", "metric_heads", "attention_heads"))
+    begun = time.perf_counter()
+    assert remarks(text, MAX_ITEM_LIST_LENGTH=1000) == ()
+    assert time.perf_counter() - begun < 2
+
+
+def test_any_model_can_have_a_review() -> None:
+    def review(values: Mapping[str, Any]) -> dict[str, str]:
+        return {"weight_decay": "learner is sgd"} if values["learner"] == "sgd" else {}
+
+    definition = replace(get_model("SURGE"), review=review)
+    config = load_config("SURGE", "ml-100k")
+    found = space.parse("learner choice ['sgd', 'adam']\nweight_decay choice [0.1, 0.2]\n")
+    assert review_space(found, definition, config) == ("weight_decay has no effect in some trials: learner is sgd.",)
+
+
+@pytest.mark.parametrize(
+    "line", ["eval_args choice ['{}']", "valid_metric choice ['MRR@10']", "valid_users choice [9]"]
+)
+def test_a_search_over_how_trials_are_measured_is_refused(line: str) -> None:
+    with pytest.raises(SpaceError, match=r"hyper\.test:1:1: .*can't be compared.*set it in the configuration"):
+        space.parse(line + "\n").check(parameters_of("SURGE"))
+
+
+def test_an_option_may_spell_a_mapping() -> None:
+    text = "train_neg_sample_args choice [\"{'distribution': 'popularity', 'sample_num': 2}\"]\n"
+    assert remarks(text) == ()
+    trial = load_config("SURGE", "ml-100k").for_stage("train", {"train_neg_sample_args": "{'sample_num': 2}"})
+    assert trial["train_neg_sample_args"]["sample_num"] == 2
