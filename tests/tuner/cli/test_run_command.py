@@ -101,16 +101,14 @@ def test_after_ctrl_c_the_same_command_goes_on_and_repeats_nothing(tuner: Tuner,
 
 
 def test_a_failing_trial_is_shown_with_its_error_and_the_study_goes_on(tuner: Tuner, study: Path) -> None:
-    # hidden_size 9 can't be divided among two heads, which only the model notices.
-    (study / "study.yaml").write_text(STUDY.replace("  hidden_size: 8\n", ""))
-    (study / "hyper.test").write_text("pretrain_epochs choice [1]\nhidden_size choice [9, 8]\n")
+    (study / "hyper.test").write_text("pretrain_epochs choice [1]\nfinetune.learning_rate choice [1e30, 0.01]\n")
     outcome = tuner("run", study, "--workers=1")
     assert outcome.code == 0, outcome.err
-    states = {trial["params"]["hidden_size"]: trial for trial in trials(tuner)}
-    assert states[8]["state"] == "completed"
-    assert states[9]["state"] == "failed"
-    assert "n_heads" in states[9]["error"]["message"]
-    assert "n_heads" in outcome.out
+    states = {trial["params"]["finetune.learning_rate"]: trial for trial in trials(tuner)}
+    assert states[0.01]["state"] == "completed"
+    assert states[1e30]["state"] == "failed"
+    assert states[1e30]["error"]["type"] == "NonFiniteLoss"
+    assert "NonFiniteLoss" in outcome.out
 
 
 def test_the_service_runs_what_is_launched_and_the_client_watches(tuner: Tuner, start: Start, study: Path) -> None:
