@@ -1,6 +1,6 @@
 """Seconds of SURGE per training epoch and per full ranking, and what the factoring of the ranking gains.
 
-    python benchmarks/surge.py [--dataset ml-100k] [--threads 2] [--batches 12] [--users 6] [--plain-items 128]
+    python -m benchmarks.surge [--dataset ml-100k] [--threads 2] [--batches 12] [--users 6] [--plain-items 128]
 
 Epochs are extrapolated from a few batches of random rows, rankings from a few users; both are stated with the numbers.
 "Plain" is the same network asked for one candidate at a time: every pair of user and item computes its own graph and

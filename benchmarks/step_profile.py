@@ -1,6 +1,6 @@
 """Where the time of one S3Rec training step goes, as torch's profiler sees it.
 
-    python -m benchmarks.profile [--stages pretrain finetune] [--dataset ml-100k] [--threads 1]
+    python -m benchmarks.step_profile [--stages pretrain finetune] [--dataset ml-100k] [--threads 1]
 
 One batch warms up, the next is profiled: forward pass, backward pass and optimizer step. Self time of each operator,
 gathered into kinds. With one thread the shares add up to the step; with more they overlap.
