@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +22,7 @@ from optuna.trial import FrozenTrial, Trial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from tuner.engine import samplers
+from tuner.engine.optuna_log import optuna_quiet
 
 # User attributes of a trial: what its ask was shown, and what a confirmation confirms.
 SEEN, RUNNING, REACHED = "seen", "running", "reached"
@@ -99,7 +99,7 @@ class Asker:
 
     def ask(self, number: int, sight: Sight, trials: Sequence[FrozenTrial]) -> Answer:
         """The parameters that the sampler chooses for trial ``number``, shown ``sight`` of ``trials``."""
-        with _quiet():
+        with optuna_quiet(logging.ERROR):  # nothing about studies in memory, or parameters drawn at random
             storage = _View(number, _shown(sight, trials))
             study = optuna.create_study(
                 storage=storage,
@@ -207,14 +207,3 @@ def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> None:
             trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
         case _:
             raise AssertionError(f"a search space has no {type(distribution).__name__}")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's remarks about studies in memory and parameters that a sampler draws at random."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(level)

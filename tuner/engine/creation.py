@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -18,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from model.protocol import metric_label, protocol_of
 from tuner.engine import confirmation, pruners, samplers, warm_start
 from tuner.engine.inputs import check_inputs, pinned
+from tuner.engine.optuna_log import optuna_quiet
 from tuner.engine.plan import GridPoint, Plan, make_plan
 from tuner.engine.record import StudyRecord, record
 from tuner.errors import StudyExists
@@ -105,17 +104,6 @@ def sampled_slot(ordinal: int) -> dict[str, Any]:
         "group_key": None,
         "stage_epochs": None,
     }
-
-
-@contextmanager
-def optuna_quiet() -> Iterator[None]:
-    """Without Optuna's log lines about creating and deleting studies, which tell our users nothing."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(level)
 
 
 def _slots(plan: Plan, sampler: samplers.Choice) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from tuner.engine import confirmation
 from tuner.engine.additions import enqueue, raise_budget, retry_trial
 from tuner.engine.artifacts import study_folder
-from tuner.engine.creation import create, optuna_quiet
+from tuner.engine.creation import create
+from tuner.engine.optuna_log import optuna_quiet
 from tuner.engine.record import StudyRecord, record
 from tuner.errors import StudyStateError
 from tuner.settings import Settings
