@@ -45,7 +45,7 @@ test-fast: $(VENV)/.installed-dev ## Run the fast tests only
 	$(PYTEST)
 
 test-peer: $(VENV)/.installed-dev $(VENV)-peer/.installed ## Compare with RecBole in an environment of its own
-	RECTUNER_PEER_PYTHON=$(VENV)-peer/bin/python $(PYTEST) -m peer
+	RECTUNER_PEER_PYTHON=$(abspath $(VENV)-peer/bin/python) $(PYTEST) -m peer
 
 $(VENV)-peer/.installed: benchmarks/peer/requirements.txt
 	$(PYTHON) -m venv $(VENV)-peer
