@@ -26,9 +26,9 @@ from model.s3rec.corruption import PretrainBatch
 from model.s3rec.objectives import PretrainObjective, pretrain_losses
 from model.training import make_optimizer
 
-# RecBole runs in a folder of its own, from where a relative path would name another file; the environment's link to its
-# interpreter must not be followed, so this is no Path.resolve().
-PYTHON = os.path.abspath(value) if (value := os.environ.get("RECTUNER_PEER_PYTHON")) else ""
+# RecBole runs in a folder of its own, from where a relative path would name another file. The environment's link to its
+# interpreter is not followed (as Path.resolve() would): behind it is the Python without RecBole.
+PYTHON = str(Path.cwd() / value) if (value := os.environ.get("RECTUNER_PEER_PYTHON")) else ""
 pytestmark = [
     pytest.mark.peer,
     pytest.mark.timeout(900),
