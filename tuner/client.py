@@ -21,6 +21,7 @@ from pydantic import BaseModel, TypeAdapter
 from tuner.errors import TunerError
 from tuner.insight.importance import Importances
 from tuner.insight.snapshot import MOST_ENDED, MOST_RUNNING, Snapshot, only_ended
+from tuner.insight.stages import StageSummary
 from tuner.insight.summaries import Page, StudySummary, TrialDetail, TrialSummary
 from tuner.specification import StudySpecification
 
@@ -118,6 +119,12 @@ class Client:
     def get_trial(self, name: str, number: int) -> TrialDetail:
         """One trial with its curves."""
         return self._ask(TrialDetail, "GET", f"/studies/{name}/trials/{number}")
+
+    def list_stages(self, name: str, *, limit: int = 50, offset: int = 0) -> Page[StageSummary]:
+        """The stages that the study's trials share."""
+        return self._ask(
+            Page[StageSummary], "GET", f"/studies/{name}/stages", params=_given(limit=limit, offset=offset)
+        )
 
     def get_importances(self, name: str) -> Importances:
         """How much each parameter matters."""

@@ -49,6 +49,9 @@ def test_a_study_is_launched_watched_and_understood(service: Service, page: Any)
     assert page.locator("#trials .state-completed").count() == 2
     assert page.locator("#trials .state-failed").count() == 2
     page.wait_for_function("document.querySelector('#study-history .js-plotly-plot').data.length >= 2")
+    leaves = "document.querySelector('#study-stages .js-plotly-plot').data.at(-1).text"
+    page.wait_for_function(f"{leaves}?.length === 4")
+    assert page.evaluate(leaves)[0].startswith("trial ")
 
     # A failed trial says why.
     page.locator("#trials .ag-row", has=page.locator(".state-failed")).first.locator(".trial-link").click()

@@ -6,23 +6,23 @@ import dataclasses
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter
 from rich.markup import escape
 from rich.table import Table
 
 from tuner.cli.environment import open_database, out, read_settings
 from tuner.cli.follow import values
+from tuner.cli.json_output import AsJson, to_json
 from tuner.cli.outcome import print_outcome
+from tuner.cli.stages import print_stages
 from tuner.engine import study as engine
 from tuner.engine.replay import replay
-from tuner.insight import importance, reports
+from tuner.insight import importance, reports, stages
 from tuner.insight.summaries import StudySummary
 from tuner.store import StudyState
 
 app = typer.Typer(no_args_is_help=True, help="Studies: list, look at, steer.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A study's name or id.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("ls")
@@ -65,6 +65,19 @@ def show_study(name: Name, as_json: AsJson = False) -> None:
     print_outcome(study)
     if shares.reason is None:
         out.print(f"Importance ({shares.evaluator}): {escape(values(dict(shares.values)))}")
+
+
+@app.command("stages")
+def show_stages(
+    name: Name,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 50,
+    offset: Annotated[int, typer.Option("--offset", min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """List the stages that the study's trials share, those with the most trials first."""
+    with open_database(read_settings()) as database:
+        page = stages.list_stages(database, name, limit=limit, offset=offset)
+    print_stages(page, as_json=as_json)
 
 
 @app.command("pause")
@@ -134,11 +147,6 @@ def replay_study(name: Name, as_json: AsJson = False) -> None:
             out.print(escape(line), soft_wrap=True)
     if found.differences:
         raise typer.Exit(1)
-
-
-def to_json(value: object) -> str:
-    """``value`` as indented JSON, times in ISO 8601."""
-    return TypeAdapter(object).dump_json(value, indent=2).decode()
 
 
 def _tell(study: StudySummary) -> None:

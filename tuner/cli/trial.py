@@ -14,7 +14,7 @@ from model.pictures import find_picture, restore, save_html
 from model.registry import get_model
 from tuner.cli.environment import check_writable, open_database, out, read_settings
 from tuner.cli.follow import duration, values
-from tuner.cli.study import AsJson, to_json
+from tuner.cli.json_output import AsJson, to_json
 from tuner.engine import study as engine
 from tuner.engine.artifacts import trial_weights
 from tuner.insight import reports

@@ -11,6 +11,7 @@ from tuner.insight.reports import (
     parameter_names,
     workers_alive,
 )
+from tuner.insight.stages import CacheUse, StageSummary, cache_use, list_stages
 from tuner.insight.summaries import (
     EpochCounts,
     Page,
@@ -22,17 +23,21 @@ from tuner.insight.summaries import (
 )
 
 __all__ = [
+    "CacheUse",
     "EpochCounts",
     "Importances",
     "Page",
     "Progress",
+    "StageSummary",
     "StudySummary",
     "TrialDetail",
     "TrialError",
     "TrialSummary",
+    "cache_use",
     "get_study",
     "get_trial",
     "importances",
+    "list_stages",
     "list_studies",
     "list_trials",
     "parameter_names",

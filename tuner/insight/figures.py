@@ -14,8 +14,9 @@ from plotly.subplots import make_subplots
 
 from tuner.insight import series
 from tuner.insight.importance import importances
+from tuner.insight.stage_tree import stage_tree
 from tuner.insight.summaries import TrialDetail
-from tuner.insight.theme import THEMES, Theme
+from tuner.insight.theme import THEMES, Theme, empty_figure, note
 from tuner.store import Database
 
 # More panels than this are too small to read.
@@ -25,9 +26,9 @@ _MOST_PANELS = 12
 def optimization_history(database: Database, name: str | int, theme: str = "light") -> go.Figure:
     """The value of every finished trial, the best so far, and the popularity ranking as a line."""
     look, data = THEMES[theme], series.history(database, name)
-    figure = _figure(look, "trial", data.metric, name)
+    figure = empty_figure(look, "trial", data.metric, name)
     if not len(data.numbers):
-        return _note(figure, look, "No finished trial yet")
+        return note(figure, look, "No finished trial yet")
     done = ~data.pruned
     hover = f"trial %{{x}}<br>{data.metric} %{{y:.4f}}<extra></extra>"
     markers = {"size": 7, "color": look.faint, "line": {"width": 0}}
@@ -74,9 +75,9 @@ def optimization_history(database: Database, name: str | int, theme: str = "ligh
 def parameter_importance(database: Database, name: str | int, theme: str = "light") -> go.Figure:
     """Share of each parameter in the objective's variation, or why it can't be told yet."""
     look, found = THEMES[theme], importances(database, name)
-    figure = _figure(look, None, None, name)
+    figure = empty_figure(look, None, None, name)
     if found.reason is not None:
-        return _note(figure, look, f"Not yet: {found.reason}")
+        return note(figure, look, f"Not yet: {found.reason}")
     shown = found.values[:_MOST_PANELS][::-1]
     figure.add_bar(
         x=[share for _, share in shown],
@@ -96,26 +97,26 @@ def parameter_importance(database: Database, name: str | int, theme: str = "ligh
 
 
 def learning_curves(database: Database, name: str | int, theme: str = "light") -> go.Figure:
-    """Valid score after each finetuning epoch: the best trial, the running ones, and others behind them."""
+    """Valid score after each epoch: the best trial, the running ones, and others behind them."""
     look = THEMES[theme]
     metric, curves = series.valid_curves(database, name)
-    figure = _figure(look, "finetuning epoch", f"valid {metric}", name)
-    return _curves(figure, look, curves, "No finetuning epoch has ended yet")
+    figure = empty_figure(look, "epoch", f"valid {metric}", name)
+    return _curves(figure, look, curves, "No epoch has been validated yet")
 
 
 def pretraining_curves(database: Database, name: str | int, theme: str = "light") -> go.Figure:
     """Loss after each pretraining epoch; trials that share a pretraining share a curve."""
     look = THEMES[theme]
-    figure = _figure(look, "pretraining epoch", "loss", name)
+    figure = empty_figure(look, "pretraining epoch", "loss", name)
     return _curves(figure, look, series.shared_curves(database, name), "No pretraining epoch has ended yet")
 
 
 def parallel_coordinates(database: Database, name: str | int, theme: str = "light") -> go.Figure:
     """One line a trial through its parameters and its value."""
     look, data = THEMES[theme], series.sample(database, name)
-    figure = _figure(look, None, None, name)
+    figure = empty_figure(look, None, None, name)
     if len(data.values) < 2:
-        return _note(figure, look, "Needs two finished trials")
+        return note(figure, look, "Needs two finished trials")
     names = list(data.params[0])[:_MOST_PANELS]
     columns = [_axis(parameter, [params.get(parameter) for params in data.params]) for parameter in names]
     columns.append({"label": data.metric, "values": list(data.values)})
@@ -139,7 +140,7 @@ def parameter_slices(database: Database, name: str | int, theme: str = "light") 
     look, data = THEMES[theme], series.sample(database, name)
     names = list(data.params[0])[:_MOST_PANELS] if data.params else []
     if not names:
-        return _note(_figure(look, None, None, name), look, "No finished trial yet")
+        return note(empty_figure(look, None, None, name), look, "No finished trial yet")
     columns = len(names) if len(names) <= 6 else 4
     figure = make_subplots(
         rows=math.ceil(len(names) / columns), cols=columns, shared_yaxes=True, horizontal_spacing=0.03
@@ -169,7 +170,7 @@ def trial_loss(trial: TrialDetail, stage: str, theme: str = "light") -> go.Figur
     look = THEMES[theme]
     points = [(p.epoch, p.loss) for p in trial.curves if p.stage == stage and p.loss is not None]
     curve = series.Curve("loss", "best", tuple(e for e, _ in points), tuple(v for _, v in points))
-    figure = _figure(look, f"{stage} epoch", "loss", f"{trial.number}-{stage}")
+    figure = empty_figure(look, f"{stage} epoch", "loss", f"{trial.number}-{stage}")
     _curves(figure, look, [curve] if points else [], f"No {stage} epoch has ended yet")
     return figure.update_layout(showlegend=False)
 
@@ -179,7 +180,7 @@ def trial_scores(trial: TrialDetail, theme: str = "light", prefix: str | None = 
     look = THEMES[theme]
     points = [point for point in trial.curves if point.valid_result]
     names = list(points[0].valid_result or {}) if points else []
-    figure = _figure(look, "epoch", "valid", f"{trial.number}-scores")
+    figure = empty_figure(look, "epoch", "valid", f"{trial.number}-scores")
     for metric in [name for name in names if prefix is None or name.startswith(prefix)][:_MOST_PANELS]:
         figure.add_scatter(
             x=[point.epoch for point in points],
@@ -191,7 +192,7 @@ def trial_scores(trial: TrialDetail, theme: str = "light", prefix: str | None = 
             hovertemplate=f"{metric} %{{y:.4f}}<br>epoch %{{x}}<extra></extra>",
         )
     if not points:
-        return _note(figure, look, "No epoch was evaluated yet")
+        return note(figure, look, "No epoch was evaluated yet")
     if trial.best_epoch is not None:
         figure.add_vline(x=trial.best_epoch, line={"dash": "dot", "width": 1, "color": look.muted})
     figure.update_xaxes(tickformat="d", **_whole_numbers([point.epoch for point in points]))
@@ -205,38 +206,15 @@ FIGURES: dict[str, Figure] = {
     "parameter_importance": parameter_importance,
     "learning_curves": learning_curves,
     "pretraining_curves": pretraining_curves,
+    "stage_tree": stage_tree,
     "parallel_coordinates": parallel_coordinates,
     "parameter_slices": parameter_slices,
 }
 
 
-def _figure(look: Theme, x_title: str | None, y_title: str | None, revision: str | int) -> go.Figure:
-    figure = go.Figure()
-    # A constant uirevision keeps zoom and hidden lines when the data is exchanged.
-    figure.update_layout(template=look.template, uirevision=str(revision))
-    figure.update_xaxes(title={"text": x_title})
-    figure.update_yaxes(title={"text": y_title})
-    return figure
-
-
-def _note(figure: go.Figure, look: Theme, text: str) -> go.Figure:
-    """An empty figure that says why it is empty."""
-    figure.update_xaxes(visible=False).update_yaxes(visible=False)
-    figure.add_annotation(
-        text=text,
-        x=0.5,
-        y=0.5,
-        xref="paper",
-        yref="paper",
-        showarrow=False,
-        font={"color": look.muted, "size": 13},
-    )
-    return figure
-
-
 def _curves(figure: go.Figure, look: Theme, curves: Sequence[series.Curve], empty: str) -> go.Figure:
     if not curves:
-        return _note(figure, look, empty)
+        return note(figure, look, empty)
     colors = {"best": look.accent, "main": look.accent, "running": look.running, "other": look.faint}
     for curve in curves:
         figure.add_scatter(

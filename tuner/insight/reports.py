@@ -169,6 +169,7 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         epochs=EpochCounts(int(asked), int(run), int(reused)),
         protocol=_protocol(study.specification["config"]),
         computing_seconds=rows.computing_seconds(session, study.id),
+        shared_stage=_shared_stage(study.specification),
         confirmation=_confirmation(session, study) if study.specification.get("confirm") else None,
     )
 
@@ -182,6 +183,14 @@ def _confirmation(session: Session, study: Study) -> Confirmation | None:
 def _first_stage(model: str) -> str:
     """The stage that trials share, where they share one."""
     return get_model(model).stages[0].name if model in model_names() else "pretrain"
+
+
+def _shared_stage(specification: dict[str, Any]) -> str | None:
+    model = specification["model"]
+    if model not in model_names() or specification["config"].get("pre_model_path"):
+        return None
+    first = get_model(model).stages[0]
+    return None if first.validates else first.name
 
 
 def _protocol(given: dict[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class StudySummary:
         eta_seconds: rough time until the budget is used up, None when there is nothing to tell it from.
         workers_wanted: trials at once at most, None for no limit of the study's own.
         workers_alive: workers of the whole installation that were heard of within their lease.
+        shared_stage: the stage that its trials share ("pretrain"), None where there is none to share.
         confirmation: what other seeds say of the best parameters, None while nobody asked them.
         computing_seconds: time of all epochs that were computed for the study, whoever computed them.
     """
@@ -78,6 +79,7 @@ class StudySummary:
     workers_alive: int
     epochs: EpochCounts
     computing_seconds: float
+    shared_stage: str | None
     confirmation: Confirmation | None
     protocol: dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""How figures look: one light and one dark template, and the colors by meaning."""
+"""How figures look: one light and one dark template, the colors by meaning, and figures without data."""
 
 from __future__ import annotations
 
@@ -88,3 +88,27 @@ THEMES: dict[str, Theme] = {
         series=("#8da2fb", "#38d9a9", "#ffa94d", "#da77f2", "#66d9e8", "#ff8787", "#ffd43b", "#adb5bd"),
     ),
 }
+
+
+def empty_figure(look: Theme, x_title: str | None, y_title: str | None, revision: str | int) -> go.Figure:
+    """A figure with titles for its axes. The same ``revision`` keeps the reader's zoom when data is exchanged."""
+    figure = go.Figure()
+    figure.update_layout(template=look.template, uirevision=str(revision))
+    figure.update_xaxes(title={"text": x_title})
+    figure.update_yaxes(title={"text": y_title})
+    return figure
+
+
+def note(figure: go.Figure, look: Theme, text: str) -> go.Figure:
+    """An empty figure that says why it is empty."""
+    figure.update_xaxes(visible=False).update_yaxes(visible=False)
+    figure.add_annotation(
+        text=text,
+        x=0.5,
+        y=0.5,
+        xref="paper",
+        yref="paper",
+        showarrow=False,
+        font={"color": look.muted, "size": 13},
+    )
+    return figure

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from model.parameters import Parameter
 from tuner.assembly import StudyOptions
+from tuner.insight.stages import StageSummary
 from tuner.insight.summaries import Page, StudySummary, TrialSummary
 
 
@@ -118,3 +119,4 @@ class HealthReport(BaseModel):
 
 StudyPage = Page[StudySummary]
 TrialPage = Page[TrialSummary]
+StagePage = Page[StageSummary]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import CompoundSelect, delete, func, or_, select, union, update
 from sqlalchemy.orm import Session
 
 from tuner.store.repository import changed_rows, upsert
@@ -96,15 +96,17 @@ def total_size(session: Session) -> int:
     return int(session.scalar(select(func.sum(Checkpoint.size))) or 0)
 
 
-def evictable(session: Session, now: float) -> Sequence[Checkpoint]:
-    """Checkpoints that nobody uses, least recently used first.
-
-    In use are all checkpoints of a stage that is being run, and of one that a running trial needs.
-    """
+def used(now: float) -> CompoundSelect[str | None]:
+    """Keys of the stages that are being run, and of those that a running trial needs."""
     busy = select(SharedStage.key).where(SharedStage.lease_expires > now)
     needed = select(Slot.stage_key).where(Slot.state == TrialState.RUNNING, Slot.stage_key.is_not(None))
+    return union(busy, needed)
+
+
+def evictable(session: Session, now: float) -> Sequence[Checkpoint]:
+    """Checkpoints that nobody uses, least recently used first."""
     return session.scalars(
         select(Checkpoint)
-        .where(Checkpoint.stage_key.not_in(busy), Checkpoint.stage_key.not_in(needed))
+        .where(Checkpoint.stage_key.not_in(used(now)))
         .order_by(Checkpoint.used_at, Checkpoint.stage_key, Checkpoint.epoch)
     ).all()

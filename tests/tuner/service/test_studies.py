@@ -176,3 +176,11 @@ def test_trials_are_listed_before_they_start(http: TestClient, study: str) -> No
     assert page["items"][0]["params"] == {"pretrain_epochs": 1, "finetune.learning_rate": 0.001}
     missing = http.get(f"{STUDIES}/{study}/trials/0")
     assert (missing.status_code, missing.json()["type"]) == (404, "/api/v1/problems/trial-not-found")
+
+
+def test_shared_stages_are_listed_for_a_study_and_for_all(http: TestClient, study: str) -> None:
+    nothing = {"items": [], "total": 0, "limit": 50, "offset": 0}
+    assert http.get(f"{STUDIES}/{study}/stages").json() == nothing
+    assert http.get("/api/v1/stages").json() == nothing
+    assert http.get(f"{STUDIES}/none/stages").status_code == 404
+    assert http.get("/api/v1/stages", params={"limit": 0}).status_code == 422

@@ -22,6 +22,7 @@ from tuner.dashboard.context import Context
 from tuner.dashboard.pages import study_actions
 from tuner.dashboard.pages.page import Page
 from tuner.insight import StudySummary, TrialSummary, figures, series
+from tuner.insight.stage_tree import stage_tree
 
 # More running trials than this are counted, not drawn.
 _MOST_RUNNING = 8
@@ -30,6 +31,9 @@ _MOST_RUNNING = 8
 def _layout(context: Context, name: str) -> Component:
     study = insight.get_study(context.database, name)
     running = insight.list_trials(context.database, name, state="running", limit=_MOST_RUNNING)
+    # Callbacks need every part of the page, so that what a model has no use for is there but not shown.
+    unshared: dict[str, Any] = {} if study.shared_stage else {"hidden": True}
+    narrow, own = ("span-4", "Finetuning") if study.shared_stage else ("span-6", "Training")
     return html.Div(
         children=[
             dcc.Store(id="study-name", data=study.name),
@@ -57,14 +61,21 @@ def _layout(context: Context, name: str) -> Component:
                 children=[
                     html.Div(chart("study-history", "Optimization history", height=300), className="span-8"),
                     html.Div(chart("study-importance", "Parameter importance", height=300), className="span-4"),
-                    html.Div(chart("study-learning", "Finetuning", hint="valid score by epoch"), className="span-4"),
-                    html.Div(chart("study-pretraining", "Pretraining", hint="loss by epoch"), className="span-4"),
+                    html.Div(chart("study-learning", own, hint="valid score by epoch"), className=narrow),
+                    html.Div(
+                        chart("study-pretraining", "Pretraining", hint="loss by epoch"), className="span-4", **unshared
+                    ),
                     html.Section(
-                        className="card span-4",
+                        className=f"card {narrow}",
                         children=[
                             html.Div(html.H3("Best trial"), className="card-head"),
                             html.Div(id="study-best", children=_best(study)),
                         ],
+                    ),
+                    html.Div(
+                        chart("study-stages", "Shared work", hint="what was trained once, and the trials on it"),
+                        className="span-12",
+                        **unshared,
                     ),
                     html.Div(chart("study-slices", "Value by parameter"), className="span-12 wide"),
                     trials_grid(insight.parameter_names(context.database, name), study.metric),
@@ -86,6 +97,7 @@ def _register(app: Dash, context: Context) -> None:
         Output("study-importance", "figure"),
         Output("study-learning", "figure"),
         Output("study-pretraining", "figure"),
+        Output("study-stages", "figure"),
         Output("study-slices", "figure"),
         Output("study-marks", "data"),
         Output("study-tick", "interval"),
@@ -158,6 +170,7 @@ def _update(context: Context, scheme: str, name: str, marks: dict[str, str] | No
         drawn("importance", figures.parameter_importance, activity.ended),
         drawn("learning", figures.learning_curves, activity.ended, activity.epochs),
         drawn("pretraining", figures.pretraining_curves, activity.shared_epochs),
+        drawn("stages", stage_tree, activity.shared_epochs, study.counts),
         drawn("slices", figures.parameter_slices, activity.ended),
         parts.stored,
         parts.value("pace", pace),
@@ -225,7 +238,9 @@ def _tiles(study: StudySummary) -> Component:
                 "Pretraining epochs",
                 f"{epochs.run:,}",
                 f"run, {epochs.reused:,} of {epochs.asked:,} reused" if epochs.asked else None,
-            ),
+            )
+            if study.shared_stage
+            else tile("Computing time", text.duration(study.computing_seconds), "of all epochs"),
         ],
     )
 

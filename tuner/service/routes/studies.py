@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from tuner import insight
 from tuner.assembly import Assembled
 from tuner.engine import study as engine
 from tuner.insight import importance, installation, reports
 from tuner.insight.importance import Importances
 from tuner.insight.summaries import StudySummary
 from tuner.service.dependencies import STUDY_BODY, DatabaseOf, SettingsOf, read_study
-from tuner.service.schemas import BudgetRequest, StudyCreated, StudyPage
+from tuner.service.schemas import BudgetRequest, StagePage, StudyCreated, StudyPage
 from tuner.specification import StudySpecification
 from tuner.store import StudyState
 
@@ -74,6 +75,17 @@ def delete_study(name: str, database: DatabaseOf, settings: SettingsOf) -> None:
 def get_specification(name: str, database: DatabaseOf) -> StudySpecification:
     """What was asked for when the study was created."""
     return installation.get_specification(database, name)
+
+
+@router.get("/{name}/stages")
+def list_stages(
+    name: str,
+    database: DatabaseOf,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> StagePage:
+    """The stages that the study's trials share, those with the most trials first."""
+    return insight.list_stages(database, name, limit=limit, offset=offset)
 
 
 @router.get("/{name}/importances")

@@ -1,0 +1,203 @@
+"""Shared stages as people look at them: what was trained once, what is kept of it, and which trials stand on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, and_, func, select
+from sqlalchemy.orm import Session
+
+from tuner.insight import optuna_tables as optuna
+from tuner.insight.summaries import Page
+from tuner.store import Database, TrialState
+from tuner.store import repository as rows
+from tuner.store import stages as stage_rows
+from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, Study
+
+# Of one stage; the rest is counted.
+MOST_TRIALS = 100
+
+
+@dataclass(frozen=True)
+class StageCheckpoint:
+    """A checkpoint on disk; one that is not ``kept`` only serves to go on after a crash. ``size`` in bytes."""
+
+    epoch: int
+    size: int
+    kept: bool
+    used_at: datetime
+
+
+@dataclass(frozen=True)
+class StageTrial:
+    """A trial that begins where the stage stood after ``epochs`` epochs."""
+
+    study: str
+    number: int
+    state: str
+    epochs: int
+    value: float | None
+
+
+@dataclass(frozen=True)
+class StageSummary:
+    """A stage that trials share.
+
+    Attributes:
+        key: what identifies it: a hash of all that shapes its weights.
+        epochs: how far it was trained.
+        repeated: epochs that were computed again, after a crash or because their checkpoint was gone.
+        seconds: computing time of its epochs.
+        target: the epoch that somebody trains it to right now, None when nobody does.
+        in_use: whether somebody trains it or a running trial stands on it; its files are not deleted then.
+        size: bytes of its checkpoints.
+        trials: the best of those that stand on it, running ones first; ``trials_total`` counts all.
+    """
+
+    key: str
+    model: str
+    stage: str
+    dataset: str
+    epochs: int
+    repeated: int
+    seconds: float
+    target: int | None
+    in_use: bool
+    size: int
+    checkpoints: tuple[StageCheckpoint, ...]
+    trials: tuple[StageTrial, ...]
+    trials_total: int
+    created_at: datetime
+    used_at: datetime
+
+
+@dataclass(frozen=True)
+class CacheUse:
+    """What the checkpoints of all shared stages take; sizes in bytes."""
+
+    stages: int
+    checkpoints: int
+    size: int
+    evictable: int
+
+
+def list_stages(
+    database: Database, name: str | int | None = None, *, limit: int = 50, offset: int = 0
+) -> Page[StageSummary]:
+    """The shared stages of a study, those with the most trials first; or of the installation, last used first.
+
+    Raises:
+        StudyNotFound: there is no such study.
+    """
+    with database.session() as session:
+        study = None if name is None else rows.find_study(session, name)
+        standing = select(Slot.stage_key, func.count().label("trials")).where(Slot.stage_key.is_not(None))
+        if study is not None:
+            standing = standing.where(Slot.study_id == study.id)
+        counted = standing.group_by(Slot.stage_key).subquery()
+        query = select(SharedStage, counted.c.trials).join(
+            counted, counted.c.stage_key == SharedStage.key, isouter=study is None
+        )
+        total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+        order = (SharedStage.used_at.desc(),) if study is None else (counted.c.trials.desc(), SharedStage.created_at)
+        found = session.execute(query.order_by(*order, SharedStage.key).limit(limit).offset(offset)).all()
+        now = database.now(session)
+        return Page(tuple(_summaries(session, study, found, now)), total, limit, offset)
+
+
+def cache_use(database: Database) -> CacheUse:
+    """How much the cache of shared stages holds, and how much of it nobody uses now."""
+    with database.session() as session:
+        stages = session.scalar(select(func.count(Checkpoint.stage_key.distinct()))) or 0
+        checkpoints = session.scalar(select(func.count()).select_from(Checkpoint)) or 0
+        unused = stage_rows.evictable(session, database.now(session))
+        size = stage_rows.total_size(session)
+        return CacheUse(stages, checkpoints, size, sum(checkpoint.size for checkpoint in unused))
+
+
+def _summaries(session: Session, study: Study | None, found: Sequence[Row[Any]], now: float) -> list[StageSummary]:
+    keys = [row.SharedStage.key for row in found]
+    checkpoints = _checkpoints(session, keys)
+    epochs = _epochs(session, keys)
+    trials = _trials(session, study, keys)
+    used = set(session.scalars(stage_rows.used(now)))
+    summaries = []
+    for row in found:
+        stage: SharedStage = row.SharedStage
+        furthest, repeated, seconds = epochs.get(stage.key, (0, 0, 0.0))
+        held = stage.lease_expires is not None and stage.lease_expires > now
+        mine, files = trials.get(stage.key, []), checkpoints.get(stage.key, [])
+        summaries.append(
+            StageSummary(
+                key=stage.key,
+                model=stage.model,
+                stage=stage.stage,
+                dataset=stage.dataset,
+                epochs=furthest,
+                repeated=repeated,
+                seconds=seconds,
+                target=stage.target_epoch if held else None,
+                in_use=stage.key in used,
+                size=sum(file.size for file in files),
+                checkpoints=tuple(files),
+                trials=tuple(mine),
+                trials_total=row.trials or 0,
+                created_at=stage.created_at,
+                used_at=stage.used_at,
+            )
+        )
+    return summaries
+
+
+def _checkpoints(session: Session, keys: Sequence[str]) -> Mapping[str, list[StageCheckpoint]]:
+    query = select(Checkpoint).where(Checkpoint.stage_key.in_(keys)).order_by(Checkpoint.epoch)
+    found: dict[str, list[StageCheckpoint]] = {}
+    for row in session.scalars(query):
+        found.setdefault(row.stage_key, []).append(StageCheckpoint(row.epoch, row.size, row.kept, row.used_at))
+    return found
+
+
+def _epochs(session: Session, keys: Sequence[str]) -> Mapping[str, tuple[int, int, float]]:
+    """(furthest epoch, epochs computed again, seconds) by stage."""
+    query = (
+        select(
+            StageEpoch.stage_key,
+            func.max(StageEpoch.epoch),
+            func.sum(StageEpoch.times_run - 1),
+            func.sum(StageEpoch.seconds),
+        )
+        .where(StageEpoch.stage_key.in_(keys))
+        .group_by(StageEpoch.stage_key)
+    )
+    return {key: (furthest, int(again), float(seconds)) for key, furthest, again, seconds in session.execute(query)}
+
+
+def _trials(session: Session, study: Study | None, keys: Sequence[str]) -> Mapping[str, list[StageTrial]]:
+    value = optuna.trial_values.c.value
+    worth = value.desc() if study is None or study.direction == "maximize" else value.asc()
+    running = (Slot.state == TrialState.RUNNING).desc()
+    rank = func.row_number().over(
+        partition_by=Slot.stage_key, order_by=(running, worth.nulls_last(), Slot.optuna_number)
+    )
+    mine = and_(optuna.trials.c.study_id == Study.optuna_id, optuna.trials.c.number == Slot.optuna_number)
+    ranked = (
+        select(Slot.stage_key, Study.name, Slot.optuna_number, Slot.state, Slot.stage_epochs, value, rank.label("rank"))
+        .join(Study, Study.id == Slot.study_id)
+        .outerjoin(optuna.trials, mine)
+        .outerjoin(
+            optuna.trial_values,
+            and_(optuna.trial_values.c.trial_id == optuna.trials.c.trial_id, optuna.trial_values.c.objective == 0),
+        )
+        .where(Slot.stage_key.in_(keys), Slot.optuna_number.is_not(None))
+    )
+    if study is not None:
+        ranked = ranked.where(Slot.study_id == study.id)
+    part = ranked.subquery()
+    found: dict[str, list[StageTrial]] = {}
+    for row in session.execute(select(part).where(part.c.rank <= MOST_TRIALS).order_by(part.c.stage_key, part.c.rank)):
+        trial = StageTrial(row.name, row.optuna_number, str(row.state), row.stage_epochs or 0, row.value)
+        found.setdefault(row.stage_key, []).append(trial)
+    return found
