@@ -21,7 +21,7 @@ from tuner.cli.doctor import examine
 from tuner.cli.environment import err
 from tuner.cli.launch import launch_study
 from tuner.cli.models import show_models
-from tuner.cli.requests import TOLERANT, USAGE
+from tuner.cli.requests import EPILOG, TOLERANT, USAGE
 from tuner.cli.run import run_study
 from tuner.cli.serve import serve
 from tuner.cli.space import show_space
@@ -35,8 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Hyperparameter studies of sequential recommenders.",
 )
-app.command("run", context_settings=TOLERANT, options_metavar=USAGE)(run_study)
-app.command("launch", context_settings=TOLERANT, options_metavar=USAGE)(launch_study)
+app.command("run", context_settings=TOLERANT, options_metavar=USAGE, epilog=EPILOG)(run_study)
+app.command("launch", context_settings=TOLERANT, options_metavar=USAGE, epilog=EPILOG)(launch_study)
 app.command("serve")(serve)
 app.command("worker")(work)
 app.command("space", context_settings=TOLERANT)(show_space)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,12 +48,30 @@ MaxTrials = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Fetch the data set if it is missing.")]
 
-_OPTIONS = ("model", "dataset", "params_file", "config_files", "output_file", "name", "sampler", "max_trials")
+# Fields of study.yaml that may be flags as well. Its seed may not: as a flag that is training's.
+STUDY_FLAGS = (
+    "pruner",
+    "early_stop",
+    "target_value",
+    "timeout_seconds",
+    "computing_hours",
+    "max_failures",
+    "warm_start",
+)
+EPILOG = (
+    "Of study.yaml's fields these may be flags, too: "
+    + ", ".join(f"--{key}=..." for key in STUDY_FLAGS)
+    + ". Every other --key=value is configuration."
+)
+_OPTIONS = (
+    *("model", "dataset", "params_file", "config_files", "output_file", "name", "sampler", "max_trials"),
+    *STUDY_FLAGS,
+)
 
 
 @dataclass(frozen=True)
 class Request:
-    """The options that say which study is meant."""
+    """The options that say which study is meant; ``fields`` are those of ``STUDY_FLAGS`` among ``rest``."""
 
     rest: Sequence[str]
     model: str | None
@@ -63,6 +81,7 @@ class Request:
     name: str | None
     sampler: str | None
     max_trials: int | None
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def assemble_request(request: Request) -> Assembled:
@@ -71,7 +90,9 @@ def assemble_request(request: Request) -> Assembled:
     Raises:
         SpecificationError, SpaceError, ConfigError: what is wrong with it.
     """
-    folders, command_line = _sort(request.rest)
+    folders, flags = _sort(request.rest)
+    command_line, fields = _study_fields(flags)
+    request = replace(request, fields=fields)
     if folders and (request.params_file or request.model or request.dataset or request.config_files):
         raise SpecificationError(
             "Name a study folder, or --model, --dataset, --params_file and --config_files, not both."
@@ -126,7 +147,7 @@ def _sort(rest: Sequence[str]) -> tuple[list[str], list[str]]:
     for flag in flags:
         key = flag.removeprefix("--").partition("=")[0]
         near = difflib.get_close_matches(key, _OPTIONS, n=1, cutoff=0.8)
-        if near:
+        if near and key.replace("-", "_") not in STUDY_FLAGS:
             raise SpecificationError(f"There is no option --{key}. Did you mean --{near[0]}?")
     if len(folders) > 1:
         raise SpecificationError(
@@ -135,13 +156,25 @@ def _sort(rest: Sequence[str]) -> tuple[list[str], list[str]]:
     return folders, flags
 
 
+def _study_fields(flags: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """(configuration flags, fields of the study) that the flags set."""
+    command_line, fields = [], {}
+    for flag in flags:
+        key, _, value = flag.removeprefix("--").partition("=")
+        if (name := key.replace("-", "_")) in STUDY_FLAGS:
+            fields[name] = value
+        else:
+            command_line.append(flag)
+    return command_line, fields
+
+
 def _from_folder(folders: list[str], command_line: list[str], request: Request) -> Assembled:
     assembled = read_study(folders[0], command_line)
     chosen = _chosen(request)
     if not chosen:
         return assembled
     options = _options(chosen)
-    fields = {field: getattr(options, field) for field in chosen}
+    fields = {key: getattr(options, key) for key in chosen}
     changed = assembled.specification.model_copy(update=fields)
     return Assembled(changed, assembled.notes)
 
@@ -159,8 +192,8 @@ def _from_options(command_line: list[str], request: Request) -> Assembled:
 
 
 def _chosen(request: Request) -> dict[str, Any]:
-    fields = {"name": request.name, "sampler": request.sampler, "max_trials": request.max_trials}
-    return {field: value for field, value in fields.items() if value is not None}
+    named: dict[str, Any] = {"name": request.name, "sampler": request.sampler, "max_trials": request.max_trials}
+    return {key: value for key, value in {**named, **request.fields}.items() if value is not None}
 
 
 def _options(fields: dict[str, Any]) -> StudyOptions:

@@ -73,6 +73,14 @@ def test_flags_in_recbole_style_make_a_study_of_their_own(tuner: Tuner, study: P
     assert found["counts"] == {"completed": 2}
 
 
+def test_fields_of_study_yaml_may_be_flags(tuner: Tuner, study: Path) -> None:
+    assert tuner("run", study, "--target_value=0.0001", "--pruner=median", "--name=other").code == 0
+    (found,) = json.loads(tuner("study", "ls", "--json").out)
+    assert found["name"] == "other"
+    assert "0.0001" in found["reason"]
+    assert found["counts"]["completed"] < 4
+
+
 def test_another_specification_under_the_same_name_is_refused(tuner: Tuner, study: Path) -> None:
     (study / "hyper.test").write_text("pretrain_epochs choice [1]\n")
     assert tuner("run", study).code == 0
