@@ -126,6 +126,14 @@ class Client:
             Page[StageSummary], "GET", f"/studies/{name}/stages", params=_given(limit=limit, offset=offset)
         )
 
+    def enqueue_trial(self, name: str, params: Mapping[str, Any]) -> StudySummary:
+        """Run a trial with these values of the searched parameters before the others."""
+        return self._ask(StudySummary, "POST", f"/studies/{name}/trials", json={"params": dict(params)})
+
+    def retry_trial(self, name: str, number: int) -> StudySummary:
+        """Run a failed trial's parameters again, as a new trial."""
+        return self._ask(StudySummary, "POST", f"/studies/{name}/trials/{number}/retry")
+
     def get_importances(self, name: str) -> Importances:
         """How much each parameter matters."""
         return self._ask(Importances, "GET", f"/studies/{name}/importances")

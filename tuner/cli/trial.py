@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from model.literals import parse_literal
 from model.pictures import find_picture, restore, save_html
 from model.registry import get_model
 from tuner.cli.environment import check_writable, open_database, out, read_settings
@@ -17,6 +18,7 @@ from tuner.cli.follow import duration, values
 from tuner.cli.json_output import AsJson, to_json
 from tuner.engine import study as engine
 from tuner.engine.artifacts import trial_weights
+from tuner.errors import SpaceError
 from tuner.insight import reports
 from tuner.insight.summaries import TrialDetail, TrialSummary
 from tuner.store import TrialState
@@ -79,6 +81,25 @@ def retry_trial(study: Study, number: Number) -> None:
     with open_database(read_settings()) as database:
         engine.retry_trial(database, study, number)
     out.print(f"The parameters of trial {number} will be run again.")
+
+
+@app.command("enqueue")
+def enqueue_trial(
+    study: Study,
+    assignments: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE...", help="A value for every searched parameter.")
+    ],
+) -> None:
+    """Run a trial with these values before the others; the study's budget grows by one."""
+    given = {}
+    for assignment in assignments:
+        key, equals, value = assignment.removeprefix("--").partition("=")
+        if not equals:
+            raise SpaceError(f"{assignment} has no value.", f"Write {assignment}=VALUE.")
+        given[key] = parse_literal(value)
+    with open_database(read_settings()) as database:
+        engine.enqueue(database, study, given)
+    out.print(escape(f"A trial with {values(given)} is the next one."), soft_wrap=True)
 
 
 @app.command("picture")

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.distributions import FloatDistribution
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
@@ -15,7 +14,7 @@ from tuner.engine import samplers
 from tuner.engine.creation import grid_slot, sampled_slot
 from tuner.engine.plan import GridPoint, Plan, make_plan
 from tuner.engine.record import StudyRecord, record
-from tuner.errors import SpaceError, SpecificationError, StudyStateError, TrialNotFound
+from tuner.errors import SpecificationError, StudyStateError, TrialNotFound
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows
@@ -47,17 +46,15 @@ def raise_budget(database: Database, name_or_id: str | int, max_trials: int) -> 
         return record(study)
 
 
-def enqueue(database: Database, name_or_id: str | int, parameters: Mapping[str, Any]) -> StudyRecord:
-    """Add a trial with these parameters (in Optuna's representation), to run before the others.
+def enqueue(database: Database, name_or_id: str | int, values: Mapping[str, Any]) -> StudyRecord:
+    """Add a trial with these values of the searched parameters, to run before the others.
 
     Raises:
         SpaceError: a parameter is missing, unknown, or outside the space.
         StudyStateError: the study was cancelled.
     """
     plan = _plan_of(database, name_or_id)
-    plan.space.values(parameters)
-    _check_ranges(plan, parameters)
-    return _add_by_hand(database, name_or_id, plan, parameters, Origin.ENQUEUED)
+    return _add_by_hand(database, name_or_id, plan, plan.space.representations(values), Origin.ENQUEUED)
 
 
 def retry_trial(database: Database, name_or_id: str | int, number: int) -> StudyRecord:
@@ -126,18 +123,6 @@ def _rest_of_grid(session: Session, study: Study, plan: Plan, max_trials: int, f
             f"in its budget yet; {more} can't be added."
         )
     return [grid_slot(point, first + place) for place, point in enumerate(missing[:more])]
-
-
-def _check_ranges(plan: Plan, parameters: Mapping[str, Any]) -> None:
-    for name, distribution in plan.space.distributions().items():
-        if not isinstance(distribution, FloatDistribution):
-            continue
-        value = float(parameters[name])
-        if not distribution.low <= value <= distribution.high:
-            raise SpaceError(
-                f"{name} = {value:g} is outside the search space.",
-                f"Take a value from {distribution.low:g} to {distribution.high:g}.",
-            )
 
 
 def _next_ordinal(session: Session, study_id: int) -> int:

@@ -51,6 +51,12 @@ class BudgetRequest(BaseModel):
     max_trials: int = Field(ge=1)
 
 
+class TrialRequest(BaseModel):
+    """A trial to run before the others: a value for every searched parameter."""
+
+    params: dict[str, Any]
+
+
 class ParameterSchema(BaseModel):
     """One configuration key."""
 

@@ -229,7 +229,13 @@ class SpaceParameter:
             )
 
     def _outside(self, value: Any) -> SpaceError:
-        return SpaceError(f"{self.name} = {value!r} is outside the search space.", "Take one of its values.")
+        if self.type == "choice":
+            fix = f"Take one of {_json(list(self.values))}."
+        else:
+            low, high = cast("tuple[float, float]", self.effective_range)
+            steps = f" in steps of {self.q:g}" if self.q is not None else ""
+            fix = f"Take a number from {low:g} to {high:g}{steps}."
+        return SpaceError(f"{self.name} = {value!r} is outside the search space.", fix)
 
 
 @dataclass(frozen=True)
@@ -287,11 +293,23 @@ class SearchSpace:
         Raises:
             SpaceError: a parameter is missing, unknown, or has a value that it can't take.
         """
-        if unknown := [name for name in represented if name not in self.names]:
-            raise SpaceError(f"{unknown[0]} is not searched.", f"Parameters: {', '.join(self.names)}.")
-        if missing := [name for name in self.names if name not in represented]:
-            raise SpaceError(f"{missing[0]} has no value.", "Give one for every parameter of the space.")
+        self._check_names(represented)
         return {parameter.name: parameter.value(represented[parameter.name]) for parameter in self.parameters}
+
+    def representations(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Optuna's representation of configuration values: the inverse of :meth:`values`.
+
+        Raises:
+            SpaceError: a parameter is missing, unknown, or has a value that it can't take.
+        """
+        self._check_names(values)
+        return {parameter.name: parameter.representation(values[parameter.name]) for parameter in self.parameters}
+
+    def _check_names(self, given: Mapping[str, Any]) -> None:
+        if unknown := [name for name in given if name not in self.names]:
+            raise SpaceError(f"{unknown[0]} is not searched.", f"Parameters: {', '.join(self.names)}.")
+        if missing := [name for name in self.names if name not in given]:
+            raise SpaceError(f"{missing[0]} has no value.", "Give one for every parameter of the space.")
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Every combination once, in Optuna's representation; the last declared parameter varies fastest.

@@ -81,6 +81,20 @@ def test_fields_of_study_yaml_may_be_flags(tuner: Tuner, study: Path) -> None:
     assert found["counts"]["completed"] < 4
 
 
+def test_a_trial_by_hand_lets_an_ended_study_go_on(tuner: Tuner, study: Path) -> None:
+    (study / "hyper.test").write_text("finetune.learning_rate loguniform -5,-3\nloss_type choice ['CE', 'BPR']\n")
+    assert tuner("run", study, "--sampler=random", "--max_trials=1", "--epochs=1", "--pretrain_epochs=1").code == 0
+    refused = tuner("trial", "enqueue", "toy-study", "finetune.learning_rate=0.5", "loss_type=BPR")
+    assert refused.code == 2
+    assert "Take a number from 0.00673795 to 0.0497871" in refused.err
+    assert tuner("trial", "enqueue", "toy-study", "loss_type").code == 2
+    done = tuner("trial", "enqueue", "toy-study", "finetune.learning_rate=0.02", "loss_type=BPR")
+    assert done.code == 0, done.err
+    assert tuner("worker", "--exit-when-idle").code == 0
+    trial = json.loads(tuner("trial", "show", "toy-study", "1", "--json").out)
+    assert (trial["state"], trial["params"]) == ("completed", {"finetune.learning_rate": 0.02, "loss_type": "BPR"})
+
+
 def test_another_specification_under_the_same_name_is_refused(tuner: Tuner, study: Path) -> None:
     (study / "hyper.test").write_text("pretrain_epochs choice [1]\n")
     assert tuner("run", study).code == 0

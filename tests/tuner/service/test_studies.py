@@ -184,3 +184,28 @@ def test_shared_stages_are_listed_for_a_study_and_for_all(http: TestClient, stud
     assert http.get("/api/v1/stages").json() == nothing
     assert http.get(f"{STUDIES}/none/stages").status_code == 404
     assert http.get("/api/v1/stages", params={"limit": 0}).status_code == 422
+
+
+def test_a_trial_is_put_before_the_others_by_hand(http: TestClient, study: str) -> None:
+    values = {"pretrain_epochs": 2, "finetune.learning_rate": 0.01}
+    answer = http.post(f"{STUDIES}/{study}/trials", json={"params": values})
+    assert answer.status_code == 202
+    assert answer.json()["trials_total"] == 5
+    assert [trial["params"] for trial in http.get(f"{STUDIES}/{study}/trials").json()["items"]].count(values) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "detail"),
+    [
+        ({"pretrain_epochs": 3, "finetune.learning_rate": 0.01}, "Take one of [1, 2]."),
+        ({"pretrain_epochs": 2}, "finetune.learning_rate has no value"),
+        ({"pretrain_epochs": 2, "finetune.learning_rate": 0.01, "epochs": 3}, "epochs is not searched"),
+    ],
+)
+def test_a_trial_outside_the_space_is_refused(
+    http: TestClient, study: str, values: dict[str, object], detail: str
+) -> None:
+    answer = http.post(f"{STUDIES}/{study}/trials", json={"params": values})
+    assert answer.status_code == 422
+    assert detail in answer.json()["detail"]
+    assert http.get(f"{STUDIES}/{study}").json()["trials_total"] == 4

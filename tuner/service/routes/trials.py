@@ -10,7 +10,7 @@ from tuner.engine import study as engine
 from tuner.insight import reports
 from tuner.insight.summaries import StudySummary, TrialDetail
 from tuner.service.dependencies import DatabaseOf
-from tuner.service.schemas import TrialPage
+from tuner.service.schemas import TrialPage, TrialRequest
 from tuner.store import TrialState
 
 router = APIRouter(prefix="/studies/{name}/trials", tags=["trials"])
@@ -31,6 +31,13 @@ def list_trials(
 ) -> TrialPage:
     """Trials; those that have not started have no number yet."""
     return reports.list_trials(database, name, state=state, order=order, limit=limit, offset=offset)
+
+
+@router.post("", status_code=202)
+def enqueue_trial(name: str, trial: TrialRequest, database: DatabaseOf) -> StudySummary:
+    """Run a trial with these values before the others; the study's budget grows by one."""
+    engine.enqueue(database, name, trial.params)
+    return reports.get_study(database, name)
 
 
 @router.get("/{number}")
