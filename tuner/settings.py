@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=30.0, gt=0, description="A worker not heard of for this long has lost its claim."
     )
+    checkpoint_epochs: int = Field(
+        default=1, ge=1, description="Epochs between two checkpoints of a running stage: what a crash costs at most."
+    )
     cache_gb: float = Field(default=20.0, ge=0, description="Bound for shared stage checkpoints, in GB.")
     log_level: str = Field(default="INFO", description="Level of the log on standard error.")
 

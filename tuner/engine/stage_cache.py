@@ -22,7 +22,7 @@ from model.errors import CheckpointError
 from model.recommender import ModelDefinition, Stage
 from model.run import EpochReport, StageRun, start_run
 from tuner.engine.artifacts import stage_checkpoint, stage_folder
-from tuner.engine.lease import LeaseKeeper, StageLost
+from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper, StageLost
 from tuner.engine.patience import patiently
 from tuner.store import Database, TrialState
 from tuner.store import claims as claim_rows
@@ -66,10 +66,14 @@ class StageCache:
     Args:
         root: artifact folder.
         bound: bytes that checkpoints nobody uses may take.
+        checkpoint_epochs: epochs between two checkpoints to resume from.
     """
 
-    def __init__(self, database: Database, root: Path, keeper: LeaseKeeper, bound: float) -> None:
+    def __init__(
+        self, database: Database, root: Path, keeper: LeaseKeeper, bound: float, checkpoint_epochs: int = 1
+    ) -> None:
         self.database, self.root, self.keeper, self.bound = database, root, keeper, bound
+        self.checkpoint_epochs = checkpoint_epochs
 
     def obtain(
         self,
@@ -154,16 +158,27 @@ class StageCache:
         self._reconcile(request.key)
         keep = {*request.keep, request.epochs}
         run = self._begin(request)
-        previous = run.epoch
+        saved = run.epoch
         if run.epoch == 0 and request.epochs == 0:
             self._save(run, request.key, keep)
         while run.epoch < request.epochs:
-            self.keeper.check(between_epochs=True)
+            self._check(run, request.key, saved, keep)
             report = run.run_epoch(self._watch(run.epoch + 1, on_progress))
             self._count(request, claim, report)
-            self._save(run, request.key, keep)
-            self._drop(request.key, previous, keep)
-            previous = run.epoch
+            if run.epoch in keep or run.epoch - saved >= self.checkpoint_epochs:
+                self._save(run, request.key, keep)
+                self._drop(request.key, saved, keep)
+                saved = run.epoch
+
+    def _check(self, run: StageRun, key: str, saved: int, keep: Collection[int]) -> None:
+        """Leave if that was asked for; a worker that is stopped in order loses no epoch."""
+        try:
+            self.keeper.check(between_epochs=True)
+        except Interrupted as interrupted:
+            if interrupted.why is Interruption.SHUTDOWN and run.epoch > saved:
+                self._save(run, key, keep)
+                self._drop(key, saved, keep)
+            raise
 
     def _begin(self, request: StageRequest) -> StageRun:
         """A run that stands at the nearest checkpoint below the wanted epoch, or at the start."""

@@ -21,7 +21,7 @@ from model.protocol import protocol_of
 from model.recommender import Stage, stage_key
 from model.run import EpochReport, StageRun, start_run
 from tuner.engine.artifacts import trial_folder
-from tuner.engine.lease import LeaseKeeper
+from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
 from tuner.engine.optuna_trials import OptunaTrial, OptunaTrials
 from tuner.engine.patience import UNAVAILABLE, patiently
 from tuner.engine.plan import Plan
@@ -51,6 +51,7 @@ class TrialRunner:
 
     Attributes:
         load: gives the data set of a configuration; keeps the last one.
+        checkpoint_epochs: epochs between two checkpoints.
     """
 
     database: Database
@@ -61,6 +62,7 @@ class TrialRunner:
     plan: Plan
     trials: OptunaTrials
     load: Callable[[Config], SequentialDataset]
+    checkpoint_epochs: int = 1
 
     def __post_init__(self) -> None:
         self.ladder = ladder_of(self.study.pruner)
@@ -105,17 +107,35 @@ class _Run:
         run = self._resumed(path, config, dataset)
         if run is None:
             run = self._started(config, dataset)
+        self._saved_epoch = run.epoch
         while not run.finished:
             if self._pauses(run):
+                self._save(run, path)
                 return TrialState.WAITING
-            self.keeper.check(between_epochs=True)
+            self._check(run, path)
             report = run.run_epoch(self._watch(stage.name, run.epoch + 1, run.epochs))
             self._record(report)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            run.save(path)
-            if report.valid_score is not None and not run.finished and self._may_be_pruned():
+            pruned = report.valid_score is not None and not run.finished and self._may_be_pruned()
+            if pruned or run.finished or run.epoch - self._saved_epoch >= self.runner.checkpoint_epochs:
+                self._save(run, path)
+            if pruned:
                 return self._end(run, OptunaState.PRUNED)
         return self._end(run, OptunaState.COMPLETE)
+
+    def _check(self, run: StageRun, path: Path) -> None:
+        """Leave if that was asked for; a worker that is stopped in order loses no epoch."""
+        try:
+            self.keeper.check(between_epochs=True)
+        except Interrupted as interrupted:
+            if interrupted.why is Interruption.SHUTDOWN:
+                self._save(run, path)
+            raise
+
+    def _save(self, run: StageRun, path: Path) -> None:
+        if run.epoch > self._saved_epoch:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            run.save(path)
+            self._saved_epoch = run.epoch
 
     def _config(self, stage: Stage) -> Config:
         config = self.plan.stage_config(stage, self.trial.params)

@@ -96,7 +96,9 @@ class _Loop:
         self.database, self.settings, self.options = database, settings, options
         self.worker_id = options.worker_id or uuid.uuid4().hex
         self.keeper = LeaseKeeper(database, self.worker_id, settings.lease_seconds, options.parent)
-        self.cache = StageCache(database, settings.artifacts, self.keeper, settings.cache_gb * 1e9)
+        self.cache = StageCache(
+            database, settings.artifacts, self.keeper, settings.cache_gb * 1e9, settings.checkpoint_epochs
+        )
         self.datasets = DatasetCache()
         self.study_id = self._study_id(options.study)
         self._runners: dict[int, TrialRunner] = {}
@@ -186,6 +188,7 @@ class _Loop:
                     plan,
                     OptunaTrials(self.database, study, plan),
                     self.datasets.load,
+                    self.settings.checkpoint_epochs,
                 )
             }
         return self._runners[study_id]

@@ -65,9 +65,10 @@ def start(settings: Settings) -> Iterator[StartWorker]:
     """Start a worker process that ends when there is no work left."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start_worker(*arguments: str) -> subprocess.Popen[bytes]:
+    def start_worker(*arguments: str, **changed: object) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tuner.engine.worker", "--idle-exit", "0", *arguments]
-        started.append(subprocess.Popen(command, env=environment(settings)))
+        env = environment(settings.model_copy(update=changed))
+        started.append(subprocess.Popen(command, env=env))
         return started[-1]
 
     yield start_worker
@@ -136,6 +137,28 @@ def test_a_worker_that_is_asked_to_stop_gives_its_trial_back(
     assert start().wait(60) == 0
     assert done >= 2
     assert results(database) == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ending", "most"), [(signal.SIGKILL, 6 + 3), (signal.SIGTERM, 6)])
+def test_rarer_checkpoints_cost_that_many_epochs_at_most_and_no_bit(
+    database: Database,
+    create: Create,
+    start: StartWorker,
+    undisturbed: list[tuple[object, ...]],
+    ending: signal.Signals,
+    most: int,
+) -> None:
+    create(space={"width": [4]}, config=SLOW)
+    worker = start(checkpoint_epochs=4)
+    wait(lambda: count(database, StageEpoch) >= 3)
+    worker.send_signal(ending)
+    worker.wait(10)
+    assert start(checkpoint_epochs=4).wait(60) == 0
+    assert results(database) == undisturbed
+    with database.session() as session:
+        run = session.scalar(sa.select(sa.func.sum(StageEpoch.times_run))) or 0
+    assert run == most if ending is signal.SIGTERM else 6 < run <= most
 
 
 def test_a_long_epoch_is_abandoned_when_the_worker_must_stop(
