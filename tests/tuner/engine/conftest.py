@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from model.data import synthetic
+from tuner.engine.executors.local import environment
 from tuner.settings import Settings
 from tuner.space import SearchSpace, SpaceParameter
 from tuner.specification import StudySpecification
 from tuner.store import Database
+from tuner.store.tables import SharedStage
 
 PLUGIN = Path(__file__).parent / "plugin"
 
@@ -74,6 +79,18 @@ def specification() -> MakeSpecification:
 
 
 @pytest.fixture
+def forget_stages(database: Database, settings: Settings) -> Callable[[], None]:
+    """Delete every shared stage with its files, so that the next study finds nothing to share."""
+
+    def forget() -> None:
+        with database.transaction() as session:
+            session.execute(sa.delete(SharedStage))
+        shutil.rmtree(settings.artifacts / "stages", ignore_errors=True)
+
+    return forget
+
+
+@pytest.fixture
 def create(database: Database, settings: Settings, specification: MakeSpecification) -> Callable[..., int]:
     """Create a study; returns its id."""
     from tuner.engine import study
@@ -82,3 +99,20 @@ def create(database: Database, settings: Settings, specification: MakeSpecificat
         return study.create(database, settings, specification(name, **options)).id
 
     return make
+
+
+@pytest.fixture
+def start(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start a worker process that ends when there is no work left."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start_worker(*arguments: str, **changed: object) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tuner.engine.worker", "--idle-exit", "0", *arguments]
+        env = environment(settings.model_copy(update=changed))
+        started.append(subprocess.Popen(command, env=env))
+        return started[-1]
+
+    yield start_worker
+    for process in started:
+        process.kill()
+        process.wait()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -16,7 +15,6 @@ import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from tuner.engine import study
-from tuner.engine.executors.local import environment
 from tuner.engine.replay import Replay, replay
 from tuner.engine.supervisor import Supervisor
 from tuner.engine.worker import run_worker
@@ -58,23 +56,6 @@ def results(database: Database, name: str = "study") -> list[tuple[object, ...]]
         (str(trial.params), trial.value, str(trial.intermediate_values), str(trial.user_attrs["test_result"]))
         for trial in trials
     )
-
-
-@pytest.fixture
-def start(settings: Settings) -> Iterator[StartWorker]:
-    """Start a worker process that ends when there is no work left."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start_worker(*arguments: str, **changed: object) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tuner.engine.worker", "--idle-exit", "0", *arguments]
-        env = environment(settings.model_copy(update=changed))
-        started.append(subprocess.Popen(command, env=env))
-        return started[-1]
-
-    yield start_worker
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture

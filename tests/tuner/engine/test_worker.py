@@ -139,16 +139,18 @@ def test_other_seeds_and_sizes_share_nothing(database: Database, settings: Setti
     assert epochs(database) == (12, 12, 0)
 
 
-def test_sharing_changes_no_bit(database: Database, settings: Settings, create: Create) -> None:
+def test_sharing_changes_no_bit(
+    database: Database, settings: Settings, create: Create, forget_stages: Callable[[], None]
+) -> None:
     create("together", space={"pretrain_epochs": [1, 2, 3]})
     work(settings)
     shared = values(database, "together")
     alone: dict[str, float | None] = {}
     for length in (3, 1, 2):
-        with database.transaction() as session:
-            session.execute(sa.delete(SharedStage))
+        forget_stages()
         create(f"alone-{length}", space={"pretrain_epochs": [length]})
         work(settings)
+        assert epochs_run(database) == length
         alone |= values(database, f"alone-{length}")
     assert alone == shared
     assert len(set(shared.values())) > 1
