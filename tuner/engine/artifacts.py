@@ -5,14 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import optuna
-from optuna.trial import TrialState as OptunaState
-
 from model.registry import get_model
-from tuner.engine.optuna_trials import of_the_search
 from tuner.errors import WeightsNotKept
 from tuner.store import Database
 from tuner.store import repository as rows
+from tuner.store.optuna_tables import best_number
 from tuner.store.tables import Study
 
 
@@ -66,7 +63,7 @@ def remove_finished(database: Database, root: Path, study: Study) -> None:
         return
     with database.session() as session:
         ended = set(rows.ended_numbers(session, study.id))
-    best = _best_number(database, study)
+        best = best_number(session, study)
     for trial in folder.iterdir():
         number = int(trial.name) if trial.name.isdecimal() else None
         if number in ended and number != best:
@@ -74,13 +71,3 @@ def remove_finished(database: Database, root: Path, study: Study) -> None:
         elif number in ended:
             for left in trial.glob(".*.tmp"):  # of a worker that was killed while it wrote
                 left.unlink(missing_ok=True)
-
-
-def _best_number(database: Database, study: Study) -> int | None:
-    found = optuna.load_study(study_name=study.optuna_name, storage=database.storage).get_trials(
-        deepcopy=False, states=(OptunaState.COMPLETE,)
-    )
-    best = max if study.direction == "maximize" else min
-    # The first of equal ones: max and min return it.
-    chosen = best(of_the_search(found), key=lambda trial: trial.value or 0.0, default=None)
-    return None if chosen is None else chosen.number

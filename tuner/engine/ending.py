@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import optuna
+from optuna.study import StudyDirection
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
@@ -91,9 +92,10 @@ def _rule_met(database: Database, study_id: int) -> str | None:
         return None
     specification = StudySpecification.model_validate(study.specification)
     trials: list[optuna.trial.FrozenTrial] = []
-    optuna_study = optuna.load_study(study_name=study.optuna_name, storage=database.storage)
     if specification.early_stop is not None or specification.target_value is not None:
+        optuna_study = optuna.load_study(study_name=study.optuna_name, storage=database.storage)
         trials = of_the_search(optuna_study.get_trials(deepcopy=False))
+    direction = StudyDirection[study.direction.upper()]
     since = 0.0 if study.running_since is None else (utc_now() - study.running_since).total_seconds()
     seconds = study.seconds_before + since
-    return reason_to_end(specification, standing(trials, optuna_study.direction, seconds, computing))
+    return reason_to_end(specification, standing(trials, direction, seconds, computing))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
-from tuner.insight import optuna_tables as optuna
+from tuner.store import optuna_tables as optuna
 from tuner.store.states import Origin, TrialState
 from tuner.store.tables import Slot, Study
 

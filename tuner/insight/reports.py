@@ -7,14 +7,13 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.orm import Session
 
 from model.eval_args import merge_eval_args
 from model.protocol import protocol_of
 from model.registry import get_model, model_names, parameters_of
 from tuner.errors import SpaceError, TrialNotFound
-from tuner.insight import optuna_tables as optuna
 from tuner.insight.confirmation import Confirmation, confirmation
 from tuner.insight.summaries import (
     EpochCounts,
@@ -27,8 +26,8 @@ from tuner.insight.summaries import (
 )
 from tuner.space import SearchSpace
 from tuner.store import Database, StudyState, TrialState, tables
+from tuner.store import optuna_tables as optuna
 from tuner.store import repository as rows
-from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study, Worker, utc_now
 
 # Attributes that the engine stores with a trial.
@@ -199,10 +198,8 @@ def _protocol(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _best(session: Session, study: Study) -> TrialSummary | None:
-    value = optuna.trial_values.c.value
-    order = value.desc() if study.direction == "maximize" else value.asc()
-    query = _trials(study).where(Slot.state == TrialState.COMPLETED, Slot.origin != Origin.CONFIRM, value.is_not(None))
-    found = session.execute(query.order_by(order, Slot.optuna_number).limit(1)).all()
+    number = optuna.best_number(session, study)
+    found = session.execute(_trials(study).where(Slot.optuna_number == number)).all() if number is not None else []
     return next(iter(_summaries(session, study, found)), None)
 
 
@@ -233,8 +230,6 @@ def _eta_seconds(session: Session, study: Study, counts: dict[TrialState, int]) 
 
 def _trials(study: Study) -> Select[Any]:
     """Slots with what belongs to each: Optuna's trial and value, the worker, the progress."""
-    mine = and_(optuna.trials.c.study_id == study.optuna_id, optuna.trials.c.number == Slot.optuna_number)
-    value = and_(optuna.trial_values.c.trial_id == optuna.trials.c.trial_id, optuna.trial_values.c.objective == 0)
     return (
         select(
             Slot,
@@ -244,8 +239,8 @@ def _trials(study: Study) -> Select[Any]:
             Worker.pid,
             tables.Progress,
         )
-        .outerjoin(optuna.trials, mine)
-        .outerjoin(optuna.trial_values, value)
+        .outerjoin(optuna.trials, optuna.of_slot(study.optuna_id))
+        .outerjoin(optuna.trial_values, optuna.of_trial())
         .outerjoin(Worker, Worker.id == Slot.worker_id)
         .outerjoin(tables.Progress, tables.Progress.slot_id == Slot.id)
         .where(Slot.study_id == study.id)

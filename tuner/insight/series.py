@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import and_, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tuner.insight import optuna_tables as optuna
 from tuner.store import Database, TrialState
+from tuner.store import optuna_tables as optuna
 from tuner.store import repository as rows
 from tuner.store.states import Origin
 from tuner.store.tables import Epoch, Slot, StageEpoch, Study
@@ -150,11 +150,8 @@ def sample(database: Database, name: str | int) -> Sample:
     """
     with database.session() as session:
         study = rows.find_study(session, name)
-        value = optuna.trial_values.c.value
-        order = value.desc() if study.direction == "maximize" else value.asc()
-        found = session.execute(
-            _finished(study, (TrialState.COMPLETED,)).order_by(order, Slot.optuna_number).limit(MOST_POINTS)
-        ).all()
+        best = optuna.best_first(study.direction)
+        found = session.execute(_finished(study, (TrialState.COMPLETED,)).order_by(*best).limit(MOST_POINTS)).all()
         params = optuna.params_of(session, [row.trial_id for row in found])
     names = [entry["name"] for entry in study.specification["space"]["parameters"]]
     return Sample(
@@ -170,8 +167,8 @@ def _finished(study: Study, states: tuple[TrialState, ...]) -> Any:
     trials, values = optuna.trials, optuna.trial_values
     return (
         select(Slot.id, Slot.optuna_number, Slot.state, trials.c.trial_id, values.c.value)
-        .join(trials, and_(trials.c.study_id == study.optuna_id, trials.c.number == Slot.optuna_number))
-        .join(values, and_(values.c.trial_id == trials.c.trial_id, values.c.objective == 0))
+        .join(trials, optuna.of_slot(study.optuna_id))
+        .join(values, optuna.of_trial())
         .where(Slot.study_id == study.id, Slot.state.in_(states), values.c.value.is_not(None))
         .where(Slot.origin != Origin.CONFIRM)
     )
@@ -179,11 +176,9 @@ def _finished(study: Study, states: tuple[TrialState, ...]) -> Any:
 
 def _chosen_slots(session: Session, study: Study) -> list[tuple[int, int, str]]:
     """(slot id, trial number, role): other finished trials first, then running ones, the best one last."""
-    value = optuna.trial_values.c.value
-    order = value.desc() if study.direction == "maximize" else value.asc()
     finished = session.execute(
         _finished(study, (TrialState.COMPLETED, TrialState.PRUNED))
-        .order_by(order, Slot.optuna_number)
+        .order_by(*optuna.best_first(study.direction))
         .limit(MOST_CURVES)
     ).all()
     running = session.execute(

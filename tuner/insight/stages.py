@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, func, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from tuner.insight import optuna_tables as optuna
 from tuner.insight.summaries import Page
 from tuner.store import Database, TrialState
+from tuner.store import optuna_tables as optuna
 from tuner.store import repository as rows
 from tuner.store import stages as stage_rows
 from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, Study
@@ -182,15 +182,11 @@ def _trials(session: Session, study: Study | None, keys: Sequence[str]) -> Mappi
     rank = func.row_number().over(
         partition_by=Slot.stage_key, order_by=(running, worth.nulls_last(), Slot.optuna_number)
     )
-    mine = and_(optuna.trials.c.study_id == Study.optuna_id, optuna.trials.c.number == Slot.optuna_number)
     ranked = (
         select(Slot.stage_key, Study.name, Slot.optuna_number, Slot.state, Slot.stage_epochs, value, rank.label("rank"))
         .join(Study, Study.id == Slot.study_id)
-        .outerjoin(optuna.trials, mine)
-        .outerjoin(
-            optuna.trial_values,
-            and_(optuna.trial_values.c.trial_id == optuna.trials.c.trial_id, optuna.trial_values.c.objective == 0),
-        )
+        .outerjoin(optuna.trials, optuna.of_slot(Study.optuna_id))
+        .outerjoin(optuna.trial_values, optuna.of_trial())
         .where(Slot.stage_key.in_(keys), Slot.optuna_number.is_not(None))
     )
     if study is not None:

@@ -1,7 +1,7 @@
-"""Optuna's tables as far as reports read them, never written here.
+"""Optuna's tables as far as they are read past Optuna, never written here.
 
-Optuna's storage API loads whole trials, all of a study at once; a page of a list needs a few columns of a few
-rows. States are taken from our slots: Optuna's column has a type of its own on PostgreSQL.
+Optuna's storage API loads whole trials, all of a study at once; a page of a list, or the number of the best, needs a
+few columns of a few rows. States are taken from our slots: Optuna's column has a type of its own on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from optuna.distributions import json_to_distribution
-from sqlalchemy import Double, Integer, Text, column, select, table
+from sqlalchemy import ColumnElement, Double, Integer, Text, and_, column, select, table
 from sqlalchemy.orm import Session
+
+from tuner.store.states import Origin, TrialState
+from tuner.store.tables import Slot, Study
 
 # Rows are asked for by id in portions, because databases limit the parameters of a statement.
 _PORTION = 500
@@ -29,6 +32,34 @@ _params = table(
 _attributes = table(
     "trial_user_attributes", column("trial_id", Integer), column("key", Text), column("value_json", Text)
 )
+
+
+def of_slot(study_id: Any) -> ColumnElement[bool]:
+    """The trial of a slot, in the study of that id in Optuna."""
+    return and_(trials.c.study_id == study_id, trials.c.number == Slot.optuna_number)
+
+
+def of_trial() -> ColumnElement[bool]:
+    """The value of a trial."""
+    return and_(trial_values.c.trial_id == trials.c.trial_id, trial_values.c.objective == 0)
+
+
+def best_first(direction: str) -> tuple[Any, ...]:
+    """Order by value, the earlier of equal ones first."""
+    value = trial_values.c.value
+    return value.desc() if direction == "maximize" else value.asc(), Slot.optuna_number
+
+
+def best_number(session: Session, study: Study) -> int | None:
+    """The best completed trial of the search, the earliest of equal ones; None while there is none."""
+    return session.scalar(
+        select(Slot.optuna_number)
+        .join(trials, of_slot(study.optuna_id))
+        .join(trial_values, of_trial())
+        .where(Slot.study_id == study.id, Slot.state == TrialState.COMPLETED, Slot.origin != Origin.CONFIRM)
+        .order_by(*best_first(study.direction))
+        .limit(1)
+    )
 
 
 def params_of(session: Session, trial_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
