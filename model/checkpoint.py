@@ -7,9 +7,7 @@ one section more, ``rectuner``. Everything in it is a tensor, number, text or co
 
 from __future__ import annotations
 
-import os
 import pickle
-import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 
 from model.errors import CheckpointError, CheckpointMismatch, CheckpointNotFound
 from model.foreign import load_foreign
+from model.whole_files import save_whole
 
 if TYPE_CHECKING:
     from model.config import Config
@@ -42,23 +41,7 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         OSError: the folder can't be written, or the disk is full; an old file is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            torch.save(_on_cpu(dict(content)), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    # The rename itself has to reach the disk too.
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    save_whole(path, _on_cpu(dict(content)))
 
 
 def _on_cpu(value: Any) -> Any:

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
         default=1, ge=1, description="Epochs between two checkpoints of a running stage: what a crash costs at most."
     )
     cache_gb: float = Field(default=20.0, ge=0, description="Bound for shared stage checkpoints, in GB.")
+    prepared_gb: float = Field(
+        default=10.0, ge=0, description="Bound for prepared data sets in the data root, in GB; 0: none are kept."
+    )
     log_level: str = Field(default="INFO", description="Level of the log on standard error.")
 
     @computed_field  # type: ignore[prop-decorator]

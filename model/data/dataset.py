@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from model.config import Config
-from model.data.atomic import Table, read_table
-from model.data.catalog import locate
+from model.data.atomic import Table
 from model.data.fields import Ragged, Vocabulary, complete, features_by_id, vocabularies
-from model.data.filtering import filter_tables
+from model.data.reading import Files, find_files, fingerprint, read_tables
 from model.data.sequences import Samples, build_samples
 from model.data.splits import split_samples
-from model.defaults import DATA
 from model.errors import AttributeColumnMissing, DataError
 
 
@@ -55,7 +50,6 @@ class SequentialDataset:
         tokens: for every token column, the text of each id.
         train, valid, test: the split.
         item_features, user_features: the columns of ``.item`` and ``.user`` by id.
-        interactions: the filtered rows of ``.inter`` (empty for benchmark files).
     """
 
     name: str
@@ -68,7 +62,6 @@ class SequentialDataset:
     test: Samples
     item_features: Mapping[str, Tensor | Ragged] = field(repr=False)
     user_features: Mapping[str, Tensor | Ragged] = field(repr=False)
-    interactions: pd.DataFrame = field(repr=False)
     item_file: Path
 
     def item_attributes(self, name: str, *, missing_sets_last: bool = True) -> Attributes:
@@ -113,35 +106,14 @@ def load_dataset(config: Config) -> SequentialDataset:
     Raises:
         DataError: files are missing or malformed, or nothing usable is left; the message says what to change.
     """
-    folder = locate(config.dataset, config["data_path"])
-    suffixes = config["benchmark_filename"]
-    names = [f"{config.dataset}.{suffix}.inter" for suffix in suffixes or []] or [f"{config.dataset}.inter"]
-    files = {"inter": [folder / name for name in names]}
-    for side in ("item", "user"):
-        path = folder / f"{config.dataset}.{side}"
-        if path.exists() and (config["load_col"] is None or side in config["load_col"]):
-            files[side] = [path]
-    missing = [path for path in files["inter"] if not path.exists()]
-    if missing:
-        raise DataError(f"{missing[0]}: there is no such file. Check benchmark_filename.")
-    parts = [read_table(path, "inter", config) for path in files["inter"]]
-    frame = pd.concat([part.frame for part in parts], ignore_index=True)
-    tables = {"inter": Table(parts[0].path, parts[0].types, frame)}
-    tables |= {side: read_table(files[side][0], side, config) for side in ("item", "user") if side in files}
-    _check_columns(tables, config)
-    for side in ("item", "user"):
-        if side in tables:
-            # Before any filter: a later row of the same id never counts, whatever happens to the first.
-            first = tables[side].frame.drop_duplicates(config[f"{side.upper()}_ID_FIELD"], keep="first")
-            tables[side] = tables[side].with_frame(first)
-    if not suffixes:
-        tables = filter_tables(tables, config)
+    files = find_files(config)
+    tables, sizes = read_tables(files, config)
     known = vocabularies(tables, config)
-    if suffixes:
-        split = _benchmark_split(tables["inter"], [len(part.frame) for part in parts], known, config)
+    if config["benchmark_filename"]:
+        split = _benchmark_split(tables["inter"], sizes, known, config)
     else:
         split = split_samples(_samples(tables["inter"], known, config), config["eval_args"])
-    return _assemble(config, tables, known, split, [path for paths in files.values() for path in paths], folder)
+    return _assemble(config, tables, known, split, files)
 
 
 def _assemble(
@@ -149,13 +121,12 @@ def _assemble(
     tables: dict[str, Table],
     known: dict[str, Vocabulary],
     split: tuple[Samples, Samples, Samples],
-    files: list[Path],
-    folder: Path,
+    files: Files,
 ) -> SequentialDataset:
     user, item = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
     train, valid, test = split
     if not len(train):
-        raise DataError(f"{folder}: no training sample is left: every user has too few interactions.")
+        raise DataError(f"{files.folder}: no training sample is left: every user has too few interactions.")
     unused = {name for names in (config["unused_col"] or {}).values() for name in names}
     features = {
         side: {
@@ -167,7 +138,7 @@ def _assemble(
     }
     return SequentialDataset(
         name=config.dataset,
-        fingerprint=_fingerprint(files, config),
+        fingerprint=fingerprint(files, config),
         user_num=len(known[user].tokens),
         item_num=len(known[item].tokens),
         tokens={name: vocabulary.tokens for name, vocabulary in known.items()},
@@ -176,35 +147,8 @@ def _assemble(
         test=test,
         item_features=features["item"],
         user_features=features["user"],
-        interactions=tables["inter"].frame,
-        item_file=folder / f"{config.dataset}.item",
+        item_file=files.folder / f"{config.dataset}.item",
     )
-
-
-def _check_columns(tables: dict[str, Table], config: Config) -> None:
-    needed = {
-        "inter": ["USER_ID_FIELD", "ITEM_ID_FIELD"],
-        "user": ["USER_ID_FIELD"],
-        "item": ["ITEM_ID_FIELD"],
-    }
-    if not config["benchmark_filename"]:
-        needed["inter"].append("TIME_FIELD")
-    for suffix, table in tables.items():
-        for key in needed[suffix]:
-            if config[key] not in table.types:
-                raise DataError(
-                    f"{table.path}: there is no loaded column {config[key]!r} ({key}). "
-                    f"Loaded: {', '.join(table.types) or 'none'}. Name the right column in {key}, or load it."
-                )
-            if key != "TIME_FIELD" and table.types[config[key]] != "token":
-                raise DataError(f"{table.path}, line 1: column {config[key]!r} ({key}) holds ids and must be a token.")
-    known = {name for table in tables.values() for name in table.types}
-    for name in config["normalize_field"] or []:
-        if name not in known:
-            raise DataError(f"normalize_field: there is no loaded column {name!r}. Loaded: {', '.join(sorted(known))}.")
-    time = config["TIME_FIELD"]
-    if not config["benchmark_filename"] and tables["inter"].types[time] != "float":
-        raise DataError(f"{tables['inter'].path}: column {time!r} orders the interactions and must be a float.")
 
 
 def _samples(inter: Table, known: dict[str, Vocabulary], config: Config) -> Samples:
@@ -242,14 +186,3 @@ def _benchmark_split(
     )
     train, valid, test = (samples.select(rows) for rows in torch.split(torch.arange(len(samples)), sizes))
     return train, valid, test
-
-
-def _fingerprint(files: list[Path], config: Config) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    # Where the files lie does not matter, what is read from them does.
-    shaping = {parameter.name: config[parameter.name] for parameter in DATA if parameter.name != "data_path"}
-    shaping["split"] = {key: config["eval_args"][key] for key in ("split", "order", "group_by")}
-    digest.update(json.dumps(shaping, sort_keys=True, default=str).encode())
-    return digest.hexdigest()

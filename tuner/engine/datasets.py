@@ -1,4 +1,4 @@
-"""The data set of a worker's trials, read once for all trials that need the same one."""
+"""The data set of a worker's trials: prepared once per machine, kept for all trials that need the same one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ import json
 
 from model.config import Config
 from model.data import SequentialDataset, load_dataset
-from model.data.catalog import locate
+from model.data.catalog import cache_root, locate
+from model.data.prepared import load_prepared
 from model.defaults import DATA
+
+# Beside the fetched data sets; a name with a dot is no data set.
+FOLDER = ".prepared"
 
 
 class DatasetCache:
-    """Keeps the last data set; studies go through trials of one data configuration in a row."""
+    """Keeps the last data set; studies go through trials of one data configuration in a row.
 
-    def __init__(self) -> None:
+    Args:
+        bound: bytes that prepared data sets may take on disk; 0: none are kept.
+    """
+
+    def __init__(self, bound: float) -> None:
+        self._bound = bound
         self._key: str | None = None
         self._dataset: SequentialDataset | None = None
 
@@ -22,8 +31,11 @@ class DatasetCache:
         key = _key(config)
         if self._dataset is None or key != self._key:
             self._dataset = None  # before the next one is read: two at once may not fit
-            self._dataset, self._key = load_dataset(config), key
+            self._dataset, self._key = self._read(config), key
         return self._dataset
+
+    def _read(self, config: Config) -> SequentialDataset:
+        return load_prepared(config, cache_root() / FOLDER, self._bound) if self._bound else load_dataset(config)
 
 
 def _key(config: Config) -> str:

@@ -99,7 +99,7 @@ class _Loop:
         self.cache = StageCache(
             database, settings.artifacts, self.keeper, settings.cache_gb * 1e9, settings.checkpoint_epochs
         )
-        self.datasets = DatasetCache()
+        self.datasets = DatasetCache(settings.prepared_gb * 1e9)
         self.study_id = self._study_id(options.study)
         self._runners: dict[int, TrialRunner] = {}
         self._state = WorkerState.IDLE

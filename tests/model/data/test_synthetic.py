@@ -8,6 +8,7 @@ import pytest
 
 from model.config import load_config
 from model.data import load_dataset, synthetic
+from model.data.reading import find_files, read_tables
 from model.evaluation import evaluate
 from model.registry import get_model
 from model.run import start_run
@@ -25,9 +26,11 @@ def test_the_same_seed_writes_the_same_files(tmp_path: Path) -> None:
 
 def test_sizes_are_those_asked_for(tmp_path: Path) -> None:
     synthetic.write(tmp_path, "d", users=40, items=20, classes=4, events=12)
-    dataset = load_dataset(load_config("S3Rec", "d", config_dict={"data_path": str(tmp_path)}))
+    config = load_config("S3Rec", "d", config_dict={"data_path": str(tmp_path)})
+    dataset = load_dataset(config)
     assert (dataset.user_num, dataset.item_num) == (41, 21)
-    assert 11 < len(dataset.interactions) / 40 < 13
+    tables, _ = read_tables(find_files(config), config)
+    assert 11 < len(tables["inter"].frame) / 40 < 13
     assert dataset.item_attributes("class").num - 1 == 4 + 2  # four classes; even and odd items
 
 

@@ -124,6 +124,17 @@ def test_a_grid_runs_only_its_longest_pretraining(database: Database, settings: 
     assert epochs_run(database) == 6
 
 
+def test_the_data_is_prepared_once_for_all_workers(database: Database, settings: Settings, create: Create) -> None:
+    create()
+    work(settings)
+    assert settings.data_root is not None
+    entries = {path: path.stat().st_ino for path in (settings.data_root / ".prepared").glob("toy-*.pt")}
+    assert entries
+    create("again", space={"finetune.learning_rate": [0.03]})
+    work(settings)
+    assert {path: path.stat().st_ino for path in entries} == entries
+
+
 def test_another_study_finds_the_stage(database: Database, settings: Settings, create: Create) -> None:
     create("one")
     work(settings)
