@@ -36,9 +36,10 @@ class Settings(BaseSettings):
     workers: int | None = Field(
         default=None,
         ge=0,
-        description="Worker processes the service keeps on this machine. Default: one per core; 0: none, "
-        "because they are started elsewhere (tuner worker).",
+        description="Worker processes the service keeps on this machine. Default: workers_per_gpu for every GPU, "
+        "without GPUs one per core; 0: none, because they are started elsewhere (tuner worker).",
     )
+    workers_per_gpu: int = Field(default=1, ge=1, description="Workers that share one GPU.")
     worker_threads: int = Field(default=1, ge=1, description="Computing threads of one worker on CPU.")
     lease_seconds: float = Field(
         default=30.0, gt=0, description="A worker not heard of for this long has lost its claim."

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from tuner.cli.environment import check_writable, open_database, out, read_settings
-from tuner.engine.supervisor import cores
+from tuner.engine.machine import cores, own_gpus, workers_wanted
 from tuner.errors import SettingsError, TunerError
 from tuner.insight import installation
 from tuner.settings import Settings
@@ -72,5 +72,6 @@ def _torch(_settings: Settings) -> str:
 
 
 def _processors(settings: Settings) -> str:
-    workers = cores() if settings.workers is None else settings.workers
-    return f"{cores()} cores; {workers} workers of {settings.worker_threads} threads each"
+    available = own_gpus()
+    workers = workers_wanted(settings, available)
+    return f"{cores()} cores, {len(available)} GPUs; {workers} workers of {settings.worker_threads} threads each"

@@ -31,6 +31,7 @@ from tuner.cli.requests import (
     assemble_request,
     require_dataset,
 )
+from tuner.cli.serve import WorkersPerGpu
 from tuner.engine import study as engine
 from tuner.engine.supervisor import Supervisor
 from tuner.errors import SpecificationError, StudyNotFound
@@ -59,8 +60,9 @@ def run_study(
     sampler: Sampler = None,
     max_trials: MaxTrials = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Trials at once. Default: one per core.")
+        int | None, typer.Option("--workers", min=1, help="Trials at once. Default: one per GPU or core.")
     ] = None,
+    workers_per_gpu: WorkersPerGpu = None,
     yes: Yes = False,
 ) -> None:
     """Tune a model: a study folder, or --model, --dataset and --params_file as RecBole's run_hyper.py.
@@ -70,7 +72,9 @@ def run_study(
     request = Request(context.args, model, dataset, params_file, config_files, name, sampler, max_trials)
     specification = assemble_request(request).specification
     # Workers would write into the live view; what they have to say is shown from the database.
-    settings = read_settings(workers=workers or specification.workers, log_level="ERROR")
+    settings = read_settings(
+        workers=workers or specification.workers, workers_per_gpu=workers_per_gpu, log_level="ERROR"
+    )
     require_dataset(specification, yes)
     check_writable(settings.artifacts, "TUNER_ARTIFACT_ROOT or TUNER_HOME")
     if output_file is not None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 
 from tuner.engine.executors import Executor
 from tuner.engine.executors.local import LocalExecutor
+from tuner.engine.machine import own_gpus, workers_wanted
 from tuner.engine.patience import UNAVAILABLE
 from tuner.engine.sweep import sweep
 from tuner.settings import Settings
@@ -30,14 +30,14 @@ class Supervisor:
     """Starts and replaces workers.
 
     Args:
-        settings: of the installation; ``settings.workers`` is the number wanted, None: one per core.
+        settings: of the installation; ``settings.workers`` is the number wanted, None: what the machine has.
         executor: where they run; default: processes on this machine.
     """
 
     def __init__(self, settings: Settings, executor: Executor | None = None) -> None:
         self.settings = settings
         self.executor: Executor = executor or LocalExecutor()
-        self.wanted = cores() if settings.workers is None else settings.workers
+        self.wanted = workers_wanted(settings, own_gpus())
         self._database = Database(settings.database)
         self._started: dict[str, float] = {}
         self._pause = 0.0
@@ -107,10 +107,3 @@ class Supervisor:
     def _back_off(self) -> None:
         self._pause = min(max(1.0, 2 * self._pause), _LONGEST_PAUSE_SECONDS)
         self._not_before = time.monotonic() + self._pause
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -9,6 +9,7 @@ import sys
 import uuid
 from contextlib import suppress
 
+from tuner.engine.machine import choose_gpu, own_gpus
 from tuner.engine.worker import IDLE_EXIT_SECONDS
 from tuner.settings import Settings
 
@@ -17,25 +18,32 @@ class LocalExecutor:
     """Starts ``python -m tuner.engine.worker``; the settings travel in the environment.
 
     Each worker has a session of its own, so that a Ctrl-C in the terminal reaches the service only, which
-    then stops them in order. They end by themselves when this process dies.
+    then stops them in order. They end by themselves when this process dies. Where there are GPUs, each has one of them.
     """
 
     def __init__(self, idle_exit: float = IDLE_EXIT_SECONDS) -> None:
         self._idle_exit = idle_exit
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._gpus = own_gpus()
+        self._gpu_of: dict[str, str] = {}
 
     def start(self, settings: Settings) -> str:
         worker_id = uuid.uuid4().hex
         command = [sys.executable, "-m", "tuner.engine.worker", "--id", worker_id]
         command += ["--parent", str(os.getpid()), "--idle-exit", str(self._idle_exit)]
+        variables = environment(settings)
+        if (gpu := choose_gpu(self._gpus, self._gpu_of.values())) is not None:
+            # The worker sees this GPU only, and calls it its first.
+            variables["CUDA_VISIBLE_DEVICES"] = self._gpu_of[worker_id] = gpu
         self._processes[worker_id] = subprocess.Popen(
-            command, env=environment(settings), stdin=subprocess.DEVNULL, start_new_session=True
+            command, env=variables, stdin=subprocess.DEVNULL, start_new_session=True
         )
         return worker_id
 
     def list(self) -> dict[str, bool]:
         alive = {worker_id: process.poll() is None for worker_id, process in self._processes.items()}
         self._processes = {key: process for key, process in self._processes.items() if alive[key]}
+        self._gpu_of = {key: gpu for key, gpu in self._gpu_of.items() if key in self._processes}
         return alive
 
     def stop(self, worker_id: str, *, kill: bool = False) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from starlette.exceptions import HTTPException
 
-from tuner.engine.supervisor import cores
+from tuner.engine.machine import own_gpus, workers_wanted
 from tuner.insight import installation
 from tuner.insight.installation import WorkerSummary
 from tuner.service import problems
@@ -74,4 +74,4 @@ def _detail(health: installation.Health, settings: Settings) -> str | None:
 
 
 def _wanted(settings: Settings) -> int:
-    return cores() if settings.workers is None else settings.workers
+    return workers_wanted(settings, own_gpus())
