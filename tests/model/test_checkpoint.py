@@ -18,6 +18,7 @@ import torch
 
 from model.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from model.config import Config
+from model.conversion import convert_checkpoint
 from model.data import SequentialDataset, load_dataset, synthetic
 from model.errors import CheckpointError, CheckpointMismatch, CheckpointNotFound
 from model.registry import get_model
@@ -191,6 +192,38 @@ def test_a_file_with_recboles_pickled_objects_is_read_without_them(
     assert content["optimizer"]["param_groups"][0]["lr"] == 0.001
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_converted_file_has_everything_but_the_objects(tmp_path: Path, recbole_classes: Any, protocol: int) -> None:
+    config = recbole_classes.Config()
+    config.final_config_dict = {"model": "S3Rec", "dataset": "tiny", "device": torch.device("cpu")}
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(1))])
+    source, target = tmp_path / "theirs.pth", tmp_path / "made" / "plain.pth"
+    state = {
+        **{"config": config, "epoch": 7, "cur_step": 2, "best_valid_score": np.float64(0.25)},
+        **{"state_dict": OrderedDict(w=torch.arange(4.0)), "optimizer": optimizer.state_dict()},
+    }
+    torch.save(state, source, pickle_protocol=protocol)
+    done = convert_checkpoint(source, target)
+    assert (done.model, done.dataset, done.tensors, done.numbers) == ("S3Rec", "tiny", 1, 4)
+    assert done.dropped == ("best_valid_score",)  # a numpy object
+    content = torch.load(target, weights_only=True)
+    assert content["state_dict"]["w"].tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert content["config"] == {"model": "S3Rec", "dataset": "tiny"}
+    assert (content["epoch"], content["cur_step"], content["other_parameter"]) == (7, 2, {})
+    assert content["optimizer"]["param_groups"][0]["lr"] == 0.001
+
+
+def test_a_conversion_overwrites_nothing_unasked(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.pth", tmp_path / "b.pth"
+    torch.save({"state_dict": {"w": torch.ones(2)}}, source)
+    target.write_text("precious")
+    with pytest.raises(CheckpointError, match=r"b\.pth: exists already.*--force"):
+        convert_checkpoint(source, target)
+    assert target.read_text() == "precious"
+    convert_checkpoint(source, target, overwrite=True)
+    assert load_checkpoint(target)["state_dict"]["w"].tolist() == [1.0, 1.0]
+
+
 class Hostile:
     """Runs a command when it is unpickled by a reader without an allow-list."""
 
@@ -220,6 +253,15 @@ def test_nothing_in_a_file_is_run(tmp_path: Path, protocol: int, function: Calla
     if function is os.system:
         torch.load(path, weights_only=False)
         assert mark.exists()
+
+
+def test_a_conversion_runs_nothing_and_names_what_it_leaves_out(tmp_path: Path) -> None:
+    mark, source, target = tmp_path / "was-run", tmp_path / "hostile.pth", tmp_path / "plain.pth"
+    state = {"state_dict": {"w": torch.ones(1)}, "optimizer": {"state": Hostile(os.system, f"touch {mark}")}}
+    torch.save(state, source, pickle_protocol=4)
+    assert convert_checkpoint(source, target).dropped == ("optimizer",)
+    assert not mark.exists()
+    assert "optimizer" not in torch.load(target, weights_only=True)
 
 
 def test_weights_that_hide_an_object_are_refused(tmp_path: Path) -> None:

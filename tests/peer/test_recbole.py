@@ -19,6 +19,7 @@ from torch import Tensor
 
 from model.checkpoint import load_checkpoint
 from model.config import Config, load_config
+from model.conversion import convert_checkpoint
 from model.data import SequentialDataset, load_dataset, synthetic
 from model.registry import get_model
 from model.run import start_run
@@ -160,6 +161,16 @@ def test_recboles_pretrained_model_is_read(peer: Peer, pretraining: dict[str, An
     for name, value in pretraining["final"].items():
         assert torch.equal(run.model.state_dict()[name], value), name
     assert run.result().test_result == pytest.approx(pretraining["test_result"], abs=1e-6)
+
+
+def test_a_converted_file_of_recbole_is_read_by_recbole_and_here(peer: Peer, pretraining: dict[str, Any]) -> None:
+    plain = peer.folder / "plain.pth"
+    convert_checkpoint(peer.folder / "saved" / "S3Rec-films-1.pth", plain)
+    theirs = peer.run(train_stage="finetune", pre_model_path=str(plain), epochs=1)
+    content = torch.load(plain, weights_only=True)
+    for name, value in pretraining["final"].items():
+        assert torch.equal(theirs["initial"][name], value), name
+        assert torch.equal(content["state_dict"][name], value), name
 
 
 @pytest.mark.parametrize("learner", ["adam", "sgd"])

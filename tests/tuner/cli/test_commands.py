@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import Tuner
 
 STUDIES = Path(__file__).parents[3] / "studies"
@@ -205,3 +206,17 @@ def test_doctor_finds_a_fit_installation_fit_and_a_broken_one_not(
     broken = tuner("doctor")
     assert broken.code == 1
     assert "TUNER_ARTIFACT_ROOT" in broken.out
+
+
+def test_a_checkpoint_is_converted(tuner: Tuner, tmp_path: Path) -> None:
+    source, target = tmp_path / "theirs.pth", tmp_path / "plain.pth"
+    torch.save({"state_dict": {"w": torch.ones(3)}, "config": torch.device("cpu")}, source)
+    done = tuner("checkpoint", "convert", source, target)
+    assert (done.code, target.is_file()) == (0, True), done.err
+    assert "1 tensors with 3 numbers" in done.out
+    again = tuner("checkpoint", "convert", source, target)
+    assert again.code == 2
+    assert "--force" in again.err
+    missing = tuner("checkpoint", "convert", tmp_path / "none.pth", target, "--force")
+    assert missing.code == 2
+    assert "none.pth" in missing.err
