@@ -43,7 +43,8 @@ def convert_checkpoint(source: Path, target: Path, *, overwrite: bool = False) -
     kept: dict[str, Any] = {key: value for key, value in content.items() if not _holds_objects(value)}
     dropped = tuple(sorted(set(content) - set(kept)))
     # RecBole asks for these keys.
-    kept = {"config": {}, "epoch": 0, "cur_step": 0, "best_valid_score": None, "other_parameter": {}} | kept
+    asked: dict[str, Any] = {"config": {}, "epoch": 0, "cur_step": 0, "best_valid_score": None, "other_parameter": {}}
+    kept = asked | kept
     save_checkpoint(target, kept)
     weights: Mapping[str, Tensor] = kept["state_dict"]
     config: Mapping[str, Any] = kept["config"]
