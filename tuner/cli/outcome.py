@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,21 +89,26 @@ def write_result_file(database: Database, name: str, path: Path) -> None:
     Raises:
         SettingsError: the file can't be written.
     """
-    blocks: dict[str, str] = {}
+    results: list[tuple[Mapping[str, Any], Mapping[str, float], Mapping[str, float]]] = []
     offset = 0
     while True:
         page = reports.list_trials(database, name, state="completed", limit=_PAGE, offset=offset)
         for trial in page.items:
             if trial.confirms is None and trial.params is not None and trial.valid_result and trial.test_result:
-                head = ", ".join(f"{key}:{trial.params[key]}" for key in sorted(trial.params))
-                blocks[head] = (
-                    f"{head}\nValid result:\n{_metrics(trial.valid_result)}\n"
-                    f"Test result:\n{_metrics(trial.test_result)}\n\n"
-                )
+                results.append((trial.params, trial.valid_result, trial.test_result))
         offset += len(page.items)
         if not page.items or offset >= page.total:
             break
-    _write(path, "".join(blocks.values()))
+    _write(path, result_text(results))
+
+
+def result_text(results: Iterable[tuple[Mapping[str, Any], Mapping[str, float], Mapping[str, float]]]) -> str:
+    """RecBole's result file: parameters, valid and test metrics of every different parameter set."""
+    blocks: dict[str, str] = {}
+    for params, valid, test in results:
+        head = ", ".join(f"{key}:{params[key]}" for key in sorted(params))
+        blocks[head] = f"{head}\nValid result:\n{_metrics(valid)}\nTest result:\n{_metrics(test)}\n\n"
+    return "".join(blocks.values())
 
 
 def _results(study: StudySummary) -> Table:

@@ -72,9 +72,11 @@ def _no_improvement(specification: StudySpecification, standing: Standing) -> st
         return None
     # By the time of finishing: with parallel workers a lower number may well be the later result.
     since = sum(1 for trial in standing.finished if _finished_after(trial, best))
-    if since < patience:
-        return None
-    return f"early stop: no improvement in {since} trials since trial {best.number}"
+    if since + 1 == len(standing.finished):
+        # As long as nothing improved on the first trial, RecBole counts that one too.
+        ends = since > 0 and since + 1 >= patience
+        return f"early stop: no improvement in the first {since + 1} trials" if ends else None
+    return f"early stop: no improvement in {since} trials since trial {best.number}" if since >= patience else None
 
 
 def _timeout(specification: StudySpecification, standing: Standing) -> str | None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+import math
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from tuner.engine.stopping import reason_to_end, standing
 from tuner.specification import StudySpecification
 
 BEGIN = datetime(2026, 1, 1)
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "hpo.json").read_text())
 
 
 def trials(*values: float | None) -> list[FrozenTrial]:
@@ -52,6 +56,37 @@ def test_nothing_ends_a_study_without_rules() -> None:
 def test_early_stop_counts_trials_without_improvement(values: tuple[float | None, ...], ends: bool) -> None:
     found = reason(*values, early_stop=2)
     assert found == ("early stop: no improvement in 2 trials since trial 1" if ends else None)
+
+
+@pytest.mark.parametrize("case", GOLDEN["early_stop"], ids=lambda case: f"{case['name']}-{case['early_stop']}")
+def test_early_stop_ends_after_as_many_trials_as_in_the_peer(case: dict[str, Any]) -> None:
+    direction = StudyDirection.MAXIMIZE if case["valid_score_bigger"] else StudyDirection.MINIMIZE
+    sign = 1 if case["valid_score_bigger"] else -1
+    given = [sign * float(score) for score in case["scores_if_bigger"]]
+    scores = [*given, *[given[-1]] * 60][:60]
+    ran = next(
+        (
+            number
+            for number in range(1, 61)
+            if reason(*scores[:number], direction=direction, early_stop=case["early_stop"])
+        ),
+        60,
+    )
+    assert ran == case["n_run"]
+
+
+@pytest.mark.parametrize("case", GOLDEN["best"], ids=lambda case: case["name"])
+def test_the_best_trial_is_the_first_of_the_best_and_zero_is_a_value(case: dict[str, Any]) -> None:
+    scores = [float(score) for score in case["scores"]]
+    direction = StudyDirection.MAXIMIZE if case["valid_score_bigger"] else StudyDirection.MINIMIZE
+    best = standing(trials(*(None if math.isnan(score) else score for score in scores)), direction, 0.0).best
+    assert best is not None
+    # RecBole takes a best score of 0 for none and keeps a NaN that came first; neither is followed.
+    if 0.0 in scores or any(map(math.isnan, scores)):
+        usable = [score for score in scores if not math.isnan(score)]
+        assert best.number == scores.index(max(usable) if case["valid_score_bigger"] else min(usable))
+    else:
+        assert best.number == case["best_trial_index"]
 
 
 def test_early_stop_goes_by_the_time_of_finishing() -> None:

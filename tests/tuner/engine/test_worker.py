@@ -266,7 +266,7 @@ def test_pruned_trials_keep_their_best_result(database: Database, settings: Sett
 @pytest.mark.parametrize(
     ("rule", "reason"),
     [
-        ({"early_stop": 2}, "early stop: no improvement in 2 trials since trial 0"),
+        ({"early_stop": 2}, "early stop: no improvement in the first 2 trials"),
         ({"target_value": 0.0}, "target value: trial 0 reached"),
         ({"computing_hours": 1e-9}, "computing time: "),
     ],
