@@ -54,6 +54,8 @@ def corrupt(
     mask_ratio: float,
     generator: torch.Generator,
     highest_negative: int | None = None,
+    *,
+    own_segments: bool = True,
 ) -> PretrainBatch:
     """Draw one pretraining batch.
 
@@ -63,11 +65,12 @@ def corrupt(
         mask_token: id of the mask token, one above the last item.
         mask_ratio: chance of every item to be masked.
         highest_negative: last id that negatives are drawn from; the mask token, as in RecBole, unless given.
+        own_segments: whether a wrong segment may come from the history itself, as in RecBole.
     """
     real = histories > 0
     masked = (_uniform(histories.shape, generator) < mask_ratio) & real
     negatives = draw_outside(histories, highest_negative or mask_token, _uniform(histories.shape, generator))
-    segments = _segments(histories, lengths, mask_token, generator)
+    segments = _segments(histories, lengths, mask_token, generator, own_segments)
     return PretrainBatch(
         histories.masked_fill(masked, mask_token), histories, torch.where(masked, negatives, histories), *segments
     )
@@ -99,14 +102,14 @@ def draw_outside(histories: Tensor, highest: int, uniform: Tensor) -> Tensor:
 
 
 def _segments(
-    histories: Tensor, lengths: Tensor, mask_token: int, generator: torch.Generator
+    histories: Tensor, lengths: Tensor, mask_token: int, generator: torch.Generator, own: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     width = histories.shape[1]
     size = 1 + _integers(lengths // 2, generator)  # 1..n // 2
     start = _integers(lengths - size + 1, generator)
     # The pool is all histories of the batch, one after the other; a segment of it may cross users.
     ends = lengths.cumsum(0)
-    from_pool = _integers(ends[-1] - size + 1, generator)
+    from_pool = _integers(ends[-1] - size + 1, generator) if own else _elsewhere(lengths, size, generator)
     place = torch.arange(width, device=histories.device) - (width - lengths[:, None])
     inside = (place >= start[:, None]) & (place < (start + size)[:, None])
     index = (from_pool[:, None] + place - start[:, None]).clamp_(min=0).clamp_(max=ends[-1] - 1)
@@ -121,6 +124,17 @@ def _segments(
     positive = torch.where(inside_or_single, histories, mask_token)
     negative = torch.where(inside & ~single, pooled, positive)
     return masked, positive * real, negative * real
+
+
+def _elsewhere(lengths: Tensor, size: Tensor, generator: torch.Generator) -> Tensor:
+    """Where in the pool a segment of other histories begins: before a history's own place, or after it."""
+    ends = lengths.cumsum(0)
+    before = (ends - lengths - size + 1).clamp_(min=0)
+    after = (ends[-1] - ends - size + 1).clamp_(min=0)
+    drawn = _integers(before + after, generator)
+    # A batch of one history has no other: it keeps its own.
+    anywhere = drawn.clamp(max=ends[-1] - size)
+    return torch.where(before + after == 0, anywhere, torch.where(drawn < before, drawn, ends + drawn - before))
 
 
 def _uniform(shape: torch.Size, generator: torch.Generator) -> Tensor:

@@ -40,6 +40,7 @@ class S3Rec(Recommender):
         review(config)
         self.item_num, self.mask_token, self.max_length = item_num, item_num, max_length
         self.hidden_dropout = config["hidden_dropout_prob"]
+        self.causal_pretraining = config["pretrain_attention"] == "causal"
         self.aligned_right = config["position_alignment"] == "right"
         self.item_embedding = nn.Embedding(item_num + 1, width, padding_idx=0)
         self.position_embedding = nn.Embedding(max_length, width)
@@ -62,7 +63,7 @@ class S3Rec(Recommender):
         return dropout(self.LayerNorm(embedded), self.hidden_dropout, noise)
 
     def encode_pretraining(self, items: Tensor, noise: Noise | None, *, last_only: bool) -> Tensor:
-        """Encode left-padded sequences, every position seeing every other.
+        """Encode left-padded sequences, every position seeing every other (earlier ones only, if configured so).
 
         ``items`` [B, l] are the last l columns of sequences padded to L.
         Returns [B, l, H], or with ``last_only`` the last position's [B, H].
@@ -70,12 +71,15 @@ class S3Rec(Recommender):
         padded = items == 0
         embedded = self.embed(items, self._pretraining_positions(padded), noise)
         # The bias is left out when no row is padded: adding zeros would change nothing.
-        bias = padded[:, None].to(embedded.dtype) * HIDDEN if self._any(padded) else None
+        last_bias = bias = padded[:, None].to(embedded.dtype) * HIDDEN if self._any(padded) else None
+        if self.causal_pretraining:
+            causal = self._causal(embedded)[None]
+            bias = causal if bias is None else bias + causal
         if not last_only:
             out: Tensor = self.trm_encoder(embedded, bias, noise)
             return out
         last = torch.full((len(items),), items.shape[1] - 1, device=items.device)
-        return self.trm_encoder.at_positions(embedded, last, bias, bias, noise)
+        return self.trm_encoder.at_positions(embedded, last, bias, last_bias, noise)
 
     def _pretraining_positions(self, padded: Tensor) -> Tensor:
         width = padded.shape[1]

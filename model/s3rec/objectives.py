@@ -49,9 +49,15 @@ class PretrainLosses:
 
 
 def pretrain_losses(
-    model: S3Rec, batch: PretrainBatch, features: Tensor, noise: Noise | None, *, double_sigmoid: bool = True
+    model: S3Rec,
+    batch: PretrainBatch,
+    features: Tensor,
+    noise: Noise | None,
+    *,
+    double_sigmoid: bool = True,
+    single_segments: bool = True,
 ) -> PretrainLosses:
-    """The four losses of S3Rec's pretraining.
+    """The four losses of S3Rec's pretraining; the last two arguments are the options of these names.
 
     Args:
         batch: left padded, possibly cut to its last columns.
@@ -63,11 +69,14 @@ def pretrain_losses(
     hidden = model.encode_pretraining(inputs, noise, last_only=False)
     at_masked, items = masked.of(hidden), masked.of(batch.pos_items)
     seen = features[visible.of(batch.pos_items)]
+    segments = _segment_losses(model, batch, noise, double_sigmoid)
+    if not single_segments:
+        segments = segments * ((batch.pos_items > 0).sum(1) > 1)
     return PretrainLosses(
         aap=visible.total(_attribute_losses(model, model.aap_norm(visible.of(hidden)), seen)),
         mip=masked.total(_item_losses(model, at_masked, items, masked.of(batch.neg_items), double_sigmoid)),
         map=masked.total(_attribute_losses(model, model.map_norm(at_masked), features[items])),
-        sp=_segment_losses(model, batch, noise, double_sigmoid).sum(),
+        sp=segments.sum(),
     )
 
 
@@ -177,6 +186,12 @@ class PretrainObjective(_S3RecObjective):
         features = dataset.item_attributes(config["item_attribute"], missing_sets_last=missing_sets_last).multi_hot()
         # The mask token has a row too (it can be drawn into a segment's pool only as an item, never as one).
         self.features = F.pad(features, (0, 0, 0, 1)).to(self.device)
+        every = config["pretrain_samples"] == "prefixes"
+        self._windows = None if every else windows(self.samples, self.model.max_length)
+
+    def arrange(self, order: Tensor) -> Tensor:
+        """See :meth:`Objective.arrange`; with ``pretrain_samples: windows`` every event is in one sample."""
+        return order if self._windows is None else order[self._windows[order]]
 
     def backward(self, rows: Tensor) -> Tensor:
         """See :meth:`Objective.backward`; the loss is a sum over the batch, unless configured to be a mean."""
@@ -185,12 +200,19 @@ class PretrainObjective(_S3RecObjective):
         histories = left_padded(self.samples, rows, self.model.max_length)
         config, mask = self.config, self.model.mask_token
         highest_negative = mask if config["mask_token_negative"] else mask - 1
-        batch = corrupt(histories, lengths, mask, config["mask_ratio"], self._draws, highest_negative)
+        own = config["segment_pool"] == "batch"
+        batch = corrupt(histories, lengths, mask, config["mask_ratio"], self._draws, highest_negative, own_segments=own)
         samples = len(rows) if config["pretrain_reduction"] == "mean" else 1
 
         def loss_of(model: S3Rec, part: slice, longest: int, noise: Noise) -> Tensor:
-            rows_of_part, twice = batch.part(part, longest), config["double_sigmoid"]
-            losses = pretrain_losses(model, rows_of_part, self.features, noise, double_sigmoid=twice)
+            losses = pretrain_losses(
+                model,
+                batch.part(part, longest),
+                self.features,
+                noise,
+                double_sigmoid=config["double_sigmoid"],
+                single_segments=config["single_item_segments"],
+            )
             return losses.total(config) / samples
 
         return self._backward(lengths, loss_of)
@@ -309,6 +331,18 @@ def finetune_loss(
     positive = (encoded * lookup(targets, items)).sum(-1, keepdim=True)
     negative = torch.bmm(lookup(negatives, items), encoded[:, :, None])[:, :, 0]
     return -torch.log(1e-10 + torch.sigmoid(positive - negative)).mean(-1).sum()
+
+
+def windows(samples: Samples, longest: int) -> Tensor:
+    """Samples that together have each of a user's events once, bool [n].
+
+    A user's samples are the prefixes of his events, cut to their last ``longest``. These are the ones that end with the
+    last event, ``longest`` events before it, and so on.
+    """
+    ends = samples.start + samples.length
+    last = torch.zeros(int(samples.user.max()) + 1, dtype=ends.dtype, device=ends.device)
+    last.scatter_reduce_(0, samples.user, ends, "amax")
+    return (last[samples.user] - ends) % longest == 0
 
 
 def _by_length(rows: Tensor, length: Tensor) -> Tensor:

@@ -133,6 +133,40 @@ PARAMETERS: tuple[Parameter, ...] = (
         stages=_PRETRAIN,
     ),
     Parameter(
+        "pretrain_attention",
+        "str",
+        "bidirectional",
+        "In pretraining a position sees all others ('bidirectional', the paper and RecBole) or, as in finetuning, only "
+        "earlier ones ('causal').",
+        choices=("bidirectional", "causal"),
+        stages=_PRETRAIN,
+    ),
+    Parameter(
+        "pretrain_samples",
+        "str",
+        "prefixes",
+        "Pretraining sees every prefix of every history, early events again and again ('prefixes', RecBole), or "
+        "windows of MAX_ITEM_LIST_LENGTH events that have each event once ('windows'), a small part of the work.",
+        choices=("prefixes", "windows"),
+        stages=_PRETRAIN,
+    ),
+    Parameter(
+        "segment_pool",
+        "str",
+        "batch",
+        "A wrong segment is drawn from all histories of the batch, its own included, where it may equal the right one "
+        "('batch', RecBole), or from the others ('others').",
+        choices=("batch", "others"),
+        stages=_PRETRAIN,
+    ),
+    Parameter(
+        "single_item_segments",
+        "bool",
+        True,
+        "Histories of one item, which have no segments, add a constant to the segment loss (RecBole); false: nothing.",
+        stages=_PRETRAIN,
+    ),
+    Parameter(
         "rank_special_tokens",
         "bool",
         True,

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import Config
-from model.data import SequentialDataset, load_dataset
+from model.data import Samples, SequentialDataset, load_dataset
 from model.s3rec import S3Rec, build
 from model.s3rec.corruption import corrupt
-from model.s3rec.objectives import FinetuneObjective, PretrainObjective, finetune_loss, pretrain_losses
+from model.s3rec.objectives import FinetuneObjective, PretrainObjective, finetune_loss, pretrain_losses, windows
 
 MakeConfig = Callable[..., Config]
 
@@ -117,3 +117,67 @@ def test_ranking_items_only(model: S3Rec, small_config: MakeConfig, small_datase
     objective.backward(torch.arange(20))
     assert model.item_embedding.weight.grad is not None
     assert model.item_embedding.weight.grad[[0, -1]].abs().max() == 0
+
+
+def test_a_causal_pretraining_sees_no_later_item(small_config: MakeConfig, small_dataset: SequentialDataset) -> None:
+    items, other = torch.tensor([[0, 3, 4, 5, 6]]), torch.tensor([[0, 3, 4, 5, 7]])
+    for attention, same in (("causal", True), ("bidirectional", False)):
+        model = build(small_config(pretrain_attention=attention), small_dataset)
+        before, after = (model.encode_pretraining(row, None, last_only=False) for row in (items, other))
+        assert torch.allclose(before[:, 1:4], after[:, 1:4], atol=1e-6) is same
+        last = model.encode_pretraining(items, None, last_only=True)
+        assert torch.allclose(last, before[:, -1], atol=1e-5)
+
+
+def _events(samples: Samples, rows: Tensor) -> list[range]:
+    """The places of each sample's events in the data set."""
+    starts, lengths = samples.start[rows].tolist(), samples.length[rows].tolist()
+    return [range(start, start + length) for start, length in zip(starts, lengths, strict=True)]
+
+
+def test_windows_have_every_event_once(small_config: MakeConfig, small_dataset: SequentialDataset) -> None:
+    samples, longest = small_dataset.train, 10
+    chosen = windows(samples, longest)
+    users = sorted(set(samples.user.tolist()))
+    for user in users:
+        everything = set().union(*map(set, _events(samples, samples.user == user)))
+        kept = [place for events in _events(samples, (samples.user == user) & chosen) for place in events]
+        assert sorted(kept) == sorted(everything)
+    config = small_config(pretrain_samples="windows", MAX_ITEM_LIST_LENGTH=longest)
+    objective = PretrainObjective(build(config, small_dataset), small_dataset, config)
+    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(1))
+    arranged = objective.arrange(order)
+    assert 0 < len(arranged) < len(order) / 3
+    assert len(set(samples.user[arranged].tolist())) == len(users)
+
+
+def test_wrong_segments_of_other_histories() -> None:
+    # Row r has the items 10 r + 1 ... 10 r + 6, so that an item says whose it is.
+    rows = torch.arange(8)
+    histories = 10 * rows[:, None] + torch.arange(1, 7)
+    lengths = torch.full((8,), 6)
+    own = {True: 0, False: 0}
+    for seed in range(200):
+        for allowed in own:
+            generator = torch.Generator().manual_seed(seed)
+            batch = corrupt(histories, lengths, 99, 0.0, generator, own_segments=allowed)
+            drawn = (batch.masked_segment_sequence == 99) & (batch.neg_segment != 99)
+            assert torch.equal(drawn, batch.masked_segment_sequence == 99)
+            own[allowed] += int(((batch.neg_segment // 10 == rows[:, None]) & drawn).sum())
+    assert own[False] == 0
+    assert own[True] > 0
+    alone = corrupt(histories[:1], lengths[:1], 99, 0.0, torch.Generator(), own_segments=False)
+    assert ((alone.neg_segment > 0) & (alone.neg_segment <= 99)).all()
+
+
+def test_single_items_without_a_segment(
+    model: S3Rec, small_config: MakeConfig, small_dataset: SequentialDataset
+) -> None:
+    features = PretrainObjective(model, small_dataset, small_config()).features
+    histories, lengths = torch.tensor([[0, 0, 0, 5], [1, 2, 3, 4]]), torch.tensor([1, 4])
+    batch = corrupt(histories, lengths, model.mask_token, 0.2, torch.Generator().manual_seed(1))
+    with_single = pretrain_losses(model, batch, features, None)
+    without = pretrain_losses(model, batch, features, None, single_segments=False)
+    # Without dropout the three encodings of a single item are one, whose sigmoids differ by nothing: log 2.
+    assert (with_single.sp - without.sp).item() == pytest.approx(0.693147, abs=1e-4)
+    assert with_single.aap.item() == without.aap.item()

@@ -50,12 +50,21 @@ def test_workers_are_spread_over_the_gpus() -> None:
     assert choose_gpu((), []) is None
 
 
+def environment_of(pid: int) -> dict[str, str]:
+    """Of a process that was just started; the system shows none for the moment in which it is loaded."""
+    deadline = time.monotonic() + 20
+    while not (found := psutil.Process(pid).environ()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
 def test_a_worker_sees_its_own_gpu_only_and_gives_it_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tuner.engine.executors.local.own_gpus", lambda: ("4", "6"))
     executor = LocalExecutor(idle_exit=60.0)
     started = [executor.start(settings) for _ in range(3)]
     try:
-        seen = [psutil.Process(executor._processes[key].pid).environ()["CUDA_VISIBLE_DEVICES"] for key in started]
+        seen = [environment_of(executor._processes[key].pid)["CUDA_VISIBLE_DEVICES"] for key in started]
         assert seen == ["4", "6", "4"]
         executor.stop(started[1], kill=True)
         deadline = time.monotonic() + 20
@@ -63,7 +72,7 @@ def test_a_worker_sees_its_own_gpu_only_and_gives_it_back(settings: Settings, mo
             assert time.monotonic() < deadline
             time.sleep(0.05)
         started[1] = executor.start(settings)
-        assert psutil.Process(executor._processes[started[1]].pid).environ()["CUDA_VISIBLE_DEVICES"] == "6"
+        assert environment_of(executor._processes[started[1]].pid)["CUDA_VISIBLE_DEVICES"] == "6"
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
     finally:
         for key in started:
