@@ -148,3 +148,10 @@ def test_loading_and_unloading_columns_of_one_file_is_a_contradiction(write: Cal
     settings = {"load_col": {"inter": ["user_id", "item_id"]}, "unload_col": {"inter": ["timestamp"]}}
     with pytest.raises(DataError, match="keep one of them"):
         read(write(HEADER + ROWS, **settings))
+
+
+def test_of_several_rows_of_one_item_the_first_counts(write: Callable[..., Config]) -> None:
+    item = "item_id:token\tclass:token\ni0\tfirst\ni0\tsecond\n" + "".join(f"i{i}\tfirst\n" for i in range(1, 5))
+    frame = read_tables(find_files(config := write(HEADER + ROWS, item)), config)[0]["item"].frame
+    assert frame["item_id"].tolist() == [f"i{i}" for i in range(5)]
+    assert set(frame["class"]) == {"first"}
