@@ -23,6 +23,12 @@ BUILT_IN = {
 }
 
 
+# The model that commands and pages begin with when none is named.
+DEFAULT = "S3Rec"
+# The model that every study is compared with (model.baseline).
+BASELINE = "Popularity"
+
+
 def model_names() -> list[str]:
     """All names, the shipped ones first."""
     others = sorted(entry.name for entry in entry_points(group=GROUP) if entry.name not in BUILT_IN)

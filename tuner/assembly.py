@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from model.config import load_config
-from model.registry import get_model, parameters_of
+from model.registry import DEFAULT, get_model, parameters_of
 from tuner.errors import SpaceError, SpecificationError
 from tuner.space import SearchSpace
 from tuner.space.review import review_space
@@ -48,7 +48,7 @@ class StudyOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     name: str | None = Field(default=None, description="Unique name; generated when left out.")
-    model: str | None = Field(default=None, description="A model's name, for example S3Rec.")
+    model: str | None = Field(default=None, description=f"A model's name, for example {DEFAULT}.")
     dataset: str | None = Field(default=None, description="A data set's name, for example ml-100k.")
     config: dict[str, Any] = Field(default_factory=dict, description="Fixed configuration values by key.")
     sampler: Annotated[SamplerSpecification, BeforeValidator(_named)] = Field(

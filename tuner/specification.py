@@ -50,7 +50,7 @@ class StudySpecification(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Unique name, also used in paths.")
-    model: str = "S3Rec"
+    model: str
     dataset: str
     space: dict[str, Any]
     config: dict[str, Any] = Field(default_factory=dict)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from model.config import Config
 from model.data import SequentialDataset
-from model.evaluation import evaluate
 from model.recommender import ModelDefinition, Recommender
 
 
@@ -47,12 +46,3 @@ DEFINITION = ModelDefinition(
     stages=(),
     build=build,
 )
-
-
-def baseline(config: Config, dataset: SequentialDataset) -> dict[str, dict[str, float] | None]:
-    """Popularity's metrics on both splits, under the protocol of ``config``."""
-    model = build(config, dataset)
-    return {
-        "valid": evaluate(model, dataset, "valid", config),
-        "test": evaluate(model, dataset, "test", config),
-    }

@@ -11,10 +11,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from model.registry import BASELINE
 from tuner.assembly import same_study
 from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.follow import follow
-from tuner.cli.outcome import beats_popularity, print_outcome
+from tuner.cli.outcome import beats_baseline, print_outcome
 from tuner.cli.requests import require_dataset
 from tuner.cli.serve import Port, Workers
 from tuner.cli.server import address, bind, serving
@@ -35,7 +36,7 @@ def demo(
     workers: Workers = None,
     exit_when_done: Annotated[
         bool,
-        typer.Option("--exit", help="End when the study ends: with 0 if its best beats popularity by NDCG@10."),
+        typer.Option("--exit", help=f"End when the study ends: with 0 if its best beats {BASELINE} by NDCG@10."),
     ] = False,
 ) -> None:
     """Fetch the data, start the service, launch a study over REST, follow it, and keep serving.
@@ -74,13 +75,13 @@ def _read(folder: Path) -> StudySpecification:
 
 
 def _show(client: Client, specification: StudySpecification) -> bool:
-    """Launch or find the study and follow it; whether it was completed and beats popularity."""
+    """Launch or find the study and follow it; whether it was completed and beats the baseline."""
     _launch(client, specification)
     last = follow(client.watch(specification.name)).study
     print_outcome(last)
     if last.state != StudyState.COMPLETED:
         return False
-    beats = beats_popularity(last)
+    beats = beats_baseline(last)
     out.print(_verdict(last, beats), soft_wrap=True)
     return beats
 
@@ -109,10 +110,10 @@ def _launch(client: Client, specification: StudySpecification) -> None:
 
 def _verdict(study: StudySummary, beats: bool) -> str:
     best = (study.best_test_result or {}).get("ndcg@10")
-    popularity = ((study.baseline or {}).get("test") or {}).get("ndcg@10")
-    if best is None or popularity is None:
-        return "NDCG@10 on the test split is not known for both the best trial and popularity."
-    return f"NDCG@10 on test: best {best:.4f}, popularity {popularity:.4f}: {'better' if beats else 'not better'}."
+    baseline = ((study.baseline or {}).get("test") or {}).get("ndcg@10")
+    if best is None or baseline is None:
+        return f"NDCG@10 on the test split is not known for both the best trial and {BASELINE}."
+    return f"NDCG@10 on test: best {best:.4f}, {BASELINE} {baseline:.4f}: {'better' if beats else 'not better'}."
 
 
 def _keep_serving(url: str) -> None:

@@ -17,7 +17,7 @@ from tuner.errors import SettingsError, TunerError
 from tuner.insight import installation
 from tuner.settings import Settings
 
-# A study of S3Rec leaves about a hundred checkpoints of a few megabytes.
+# A study with a shared pretraining leaves about a hundred checkpoints of a few megabytes.
 _ENOUGH_BYTES = 2_000_000_000
 
 

@@ -143,7 +143,7 @@ def _ended_line(study: StudySummary, trial: TrialSummary) -> str:
 
 
 def _loss(value: float) -> str:
-    # Pretraining's losses are sums over the batch, finetuning's are means.
+    # Some stages' losses are sums over the batch, others' are means.
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
 
 

@@ -1,4 +1,4 @@
-"""How a study ended, beside the popularity ranking that it has to beat; and RecBole's result file."""
+"""How a study ended, beside the baseline that it has to beat; and RecBole's result file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from model.protocol import metric_label
+from model.registry import BASELINE
 from tuner.cli.environment import out
 from tuner.cli.follow import duration, values
 from tuner.errors import SettingsError
@@ -25,7 +26,7 @@ _PAGE = 500
 
 
 def print_outcome(study: StudySummary, console: Console = out) -> None:
-    """The study's state and reason, best parameters, and its results beside popularity's."""
+    """The study's state and reason, best parameters, and its results beside the baseline's."""
     took = ""
     if study.started_at and study.ended_at:
         took = f" after {duration((study.ended_at - study.started_at).total_seconds())}"
@@ -74,11 +75,11 @@ def _print_confirmation(metric: str, found: Confirmation, console: Console) -> N
         )
 
 
-def beats_popularity(study: StudySummary, metric: str = "ndcg@10") -> bool:
-    """Whether the best trial's test result is better than the popularity ranking's."""
+def beats_baseline(study: StudySummary, metric: str = "ndcg@10") -> bool:
+    """Whether the best trial's test result is better than the baseline's."""
     best = (study.best_test_result or {}).get(metric)
-    popularity = _part(study, "test").get(metric)
-    return best is not None and popularity is not None and best > popularity
+    baseline = _part(study, "test").get(metric)
+    return best is not None and baseline is not None and best > baseline
 
 
 def write_result_file(database: Database, name: str, path: Path) -> None:
@@ -115,7 +116,7 @@ def _results(study: StudySummary) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("metric")
     valid, test = metric_label("valid", study.protocol), metric_label("test", {"valid": study.protocol["test"]})
-    for column in (f"{valid}: best", "popularity", f"{test}: best", "popularity"):
+    for column in (f"{valid}: best", BASELINE, f"{test}: best", BASELINE):
         table.add_column(column, justify="right")
     best = (study.best_valid_result or {}, study.best_test_result or {})
     baseline = (_part(study, "valid"), _part(study, "test"))

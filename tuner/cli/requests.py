@@ -15,7 +15,7 @@ from rich.markup import escape
 from model.config import Config, load_config
 from model.data import catalog
 from model.errors import DatasetNotFound
-from model.registry import parameters_of
+from model.registry import DEFAULT, parameters_of
 from tuner import space
 from tuner.assembly import Assembled, StudyOptions, assemble, describe
 from tuner.cli.data import fetch
@@ -29,7 +29,7 @@ from tuner.specification import StudySpecification
 TOLERANT = {"allow_extra_args": True, "ignore_unknown_options": True}
 USAGE = "[FOLDER] [OPTIONS] [--key=value]..."
 
-Model = Annotated[str | None, typer.Option("--model", help="A model's name, for example S3Rec.")]
+Model = Annotated[str | None, typer.Option("--model", help=f"A model's name, for example {DEFAULT}.")]
 Dataset = Annotated[str | None, typer.Option("--dataset", help="A data set's name, for example ml-100k.")]
 ParamsFile = Annotated[
     Path | None, typer.Option("--params_file", "--params-file", help="What to search: a hyper.test file.")

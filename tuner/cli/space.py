@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from model.registry import get_model, parameters_of
+from model.registry import DEFAULT, get_model, parameters_of
 from tuner import space
 from tuner.cli.environment import out
 from tuner.cli.requests import ConfigFiles, Dataset, read_configuration
@@ -22,7 +22,7 @@ def show_space(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A params file: hyper.test, or JSON.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the canonical JSON.")] = False,
-    model: Annotated[str, typer.Option("--model", help="Check the parameters against this model.")] = "S3Rec",
+    model: Annotated[str, typer.Option("--model", help="Check the parameters against this model.")] = DEFAULT,
     dataset: Dataset = None,
     config_files: ConfigFiles = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The popularity ranking that a study's best result has to beat, computed once per study."""
+"""The baseline that a study's best result has to beat, computed once per study."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from sqlalchemy import update
 
+from model.baseline import baseline
 from model.config import Config
 from model.data import SequentialDataset
-from model.popularity import baseline
 from tuner.engine.patience import patiently
 from tuner.engine.plan import Plan
 from tuner.store import Database
@@ -34,7 +34,7 @@ def compute_baseline(database: Database, study: Study, plan: Plan, load: Callabl
         result = baseline(config, load(config))
     except Exception as error:  # noqa: BLE001 - recorded as an event
         _log.warning("The baseline of %s could not be computed: %s", study.name, error)
-        message = f"The popularity baseline could not be computed: {error}"
+        message = f"The baseline could not be computed: {error}"
         with database.transaction() as session:
             rows.add_event(session, study.id, "baseline", message)
         return

@@ -9,14 +9,14 @@ User attributes of our trials, readable with any Optuna tool:
 ``reached``        {number: epoch} of those that it was shown as pruned, for they wait at a rung
 ``confirms``       of a confirmation: the trial whose parameters it runs again, with ``seed``
 ``values``         the parameters as the configuration got them, where Optuna stores another form
-``best_epoch``     finetuning epoch (from 1) of the best validation score
+``best_epoch``     epoch (from 1) of the best validation score
 ``valid_result``   every metric on the validation split at that epoch
 ``test_result``    every metric on the test split with that epoch's weights
 ``seconds``        computing time of the trial's own stage and of its test, without shared stages
 ``error``          why a FAIL trial failed, as "Type: message"
 =================  ==================================================================================
 
-Intermediate values are the validation scores; the step is the finetuning epoch, from 1.
+Intermediate values are the validation scores; the step is the epoch of the trial's own stage, from 1.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Successive halving that promotes: ASHA (Li et al., 2020, arXiv:1810.05934), with trials that pause.
 
-A trial pauses at every rung (after ``min_resource``, ``min_resource * reduction_factor``, ... finetuning epochs),
-its checkpoint kept. Of n trials that have reached a rung, the best ``n // reduction_factor`` may go on; the others
-wait, and may go on later, when n has grown. Where pruning decides once and for all, here a trial that was
+A trial pauses at every rung (after ``min_resource``, ``min_resource * reduction_factor``, ... epochs of its own
+stage), its checkpoint kept. Of n trials that have reached a rung, the best ``n // reduction_factor`` may go on; the
+others wait, and may go on later, when n has grown. Where pruning decides once and for all, here a trial that was
 ahead of its time is only late. Promotions are decided when a trial arrives, in the transaction that pauses it:
 nothing else changes who is among the best of a rung.
 """
@@ -36,7 +36,7 @@ class Ladder:
     """Where the rungs are.
 
     Attributes:
-        min_resource: finetuning epochs before the first rung.
+        min_resource: epochs before the first rung.
         reduction_factor: one in so many goes on; the next rung is so many times higher.
     """
 

@@ -12,6 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from model.registry import BASELINE
 from tuner.insight import series
 from tuner.insight.importance import importances
 from tuner.insight.stage_tree import stage_tree
@@ -24,7 +25,7 @@ _MOST_PANELS = 12
 
 
 def optimization_history(database: Database, name: str | int, theme: str = "light") -> go.Figure:
-    """The value of every finished trial, the best so far, and the popularity ranking as a line."""
+    """The value of every finished trial, the best so far, and the baseline as a line."""
     look, data = THEMES[theme], series.history(database, name)
     figure = empty_figure(look, "trial", data.metric, name)
     if not len(data.numbers):
@@ -63,10 +64,10 @@ def optimization_history(database: Database, name: str | int, theme: str = "ligh
             x=[data.numbers[0], data.numbers[-1]],
             y=[data.baseline] * 2,
             mode="lines" if len(data.numbers) > 1 else "markers",
-            name=f"popularity {data.baseline:.4f}",
+            name=f"{BASELINE} {data.baseline:.4f}",
             line={"dash": "dash", "width": 1.5, "color": look.baseline},
             marker={"symbol": "line-ew-open", "size": 24, "color": look.baseline},
-            hovertemplate=f"popularity ranking {data.baseline:.4f}<extra></extra>",
+            hovertemplate=f"{BASELINE} {data.baseline:.4f}<extra></extra>",
         )
     figure.update_xaxes(tickformat="d", **_whole_numbers(data.numbers))
     return figure

@@ -106,7 +106,7 @@ def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:
         slot: Slot = found[0].Slot
         known = {field.name: getattr(summary, field.name) for field in fields(summary)}
         epochs = EpochCounts(slot.epochs_asked, slot.epochs_run, slot.epochs_reused)
-        curves = rows.curves(session, slot, _first_stage(study.specification["model"]))
+        curves = rows.curves(session, slot)
         return TrialDetail(**known, curves=tuple(curves), epochs=epochs)
 
 
@@ -177,11 +177,6 @@ def _confirmation(session: Session, study: Study) -> Confirmation | None:
     space = SearchSpace.from_json(study.specification["space"])
     counts = _counts(study.specification["model"])
     return confirmation(session, study, lambda represented: _values(space, counts, represented))
-
-
-def _first_stage(model: str) -> str:
-    """The stage that trials share, where they share one."""
-    return get_model(model).stages[0].name if model in model_names() else "pretrain"
 
 
 def _shared_stage(specification: dict[str, Any]) -> str | None:

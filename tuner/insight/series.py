@@ -27,7 +27,7 @@ class History:
     Attributes:
         numbers, values, best: equally long; ``best`` ignores pruned trials.
         pruned: which of them were pruned.
-        baseline: the objective's value of a popularity ranking, None while unknown.
+        baseline: the objective's value of the baseline, None while unknown.
     """
 
     metric: str

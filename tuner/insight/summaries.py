@@ -45,11 +45,11 @@ class StudySummary:
         trials_total: the trial budget.
         counts: trials by state, only states that occur.
         best_value, best_trial, best_params, ...: of the best completed trial (the earliest among equals).
-        baseline: ``{"valid": {...}, "test": {...}}`` of a popularity ranking, None until it is computed.
+        baseline: ``{"valid": {...}, "test": {...}}`` of the baseline model, None until it is computed.
         eta_seconds: rough time until the budget is used up, None when there is nothing to tell it from.
         workers_wanted: trials at once at most, None for no limit of the study's own.
         workers_alive: workers of the whole installation that were heard of within their lease.
-        shared_stage: the stage that its trials share ("pretrain"), None where there is none to share.
+        shared_stage: the name of the stage that its trials share, None where there is none to share.
         confirmation: what other seeds say of the best parameters, None while nobody asked them.
         computing_seconds: time of all epochs that were computed for the study, whoever computed them.
     """

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from tuner.errors import StudyNotFound
 from tuner.store.states import Origin, StudyState, TrialState
-from tuner.store.tables import Base, Epoch, Event, Progress, Slot, StageEpoch, Study, utc_now
+from tuner.store.tables import Base, Epoch, Event, Progress, SharedStage, Slot, StageEpoch, Study, utc_now
 
 
 @dataclass(frozen=True)
@@ -165,15 +165,16 @@ def write_epoch(session: Session, values: Mapping[str, Any]) -> None:
     upsert(session, Epoch, values, ("slot_id", "stage", "epoch"))
 
 
-def curves(session: Session, slot: Slot, shared_stage: str = "pretrain") -> list[CurvePoint]:
+def curves(session: Session, slot: Slot) -> list[CurvePoint]:
     """Every finished epoch that led to the slot's trial, of the shared stage first."""
+    shared = (
+        select(SharedStage.stage, StageEpoch)
+        .join(StageEpoch, StageEpoch.stage_key == SharedStage.key)
+        .where(SharedStage.key == slot.stage_key, StageEpoch.epoch <= (slot.stage_epochs or 0))
+        .order_by(StageEpoch.epoch)
+    )
     points = [
-        CurvePoint(shared_stage, row.epoch, row.loss, None, None, row.seconds)
-        for row in session.scalars(
-            select(StageEpoch)
-            .where(StageEpoch.stage_key == slot.stage_key, StageEpoch.epoch <= (slot.stage_epochs or 0))
-            .order_by(StageEpoch.epoch)
-        )
+        CurvePoint(stage, row.epoch, row.loss, None, None, row.seconds) for stage, row in session.execute(shared)
     ]
     own = select(Epoch).where(Epoch.slot_id == slot.id).order_by(Epoch.stage, Epoch.epoch)
     for row in session.scalars(own):

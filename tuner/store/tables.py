@@ -96,7 +96,7 @@ class Study(Base):
         reason: why the study is in its state, for people.
         ends_as: the state that a stopping study takes when its last trial has ended.
         running_since, seconds_before: wall-clock spent running = seconds_before + (now - running_since).
-        baseline: ``{"valid": {...}, "test": {...}}`` of a popularity ranking, None until it is computed.
+        baseline: ``{"valid": {...}, "test": {...}}`` of the baseline model, None until it is computed.
     """
 
     __tablename__ = "rectuner_studies"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from model.baseline import baseline
 from model.config import Config, load_config
 from model.data import load_dataset, synthetic
 from model.evaluation import evaluate
-from model.popularity import baseline
 from model.registry import get_model, model_names
 from model.run import StageRun, start_run
 

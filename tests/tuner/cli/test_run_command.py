@@ -171,7 +171,7 @@ def test_the_demo_ends_with_0_because_the_model_beats_popularity(start: Start, s
         assert process.returncode == 0, out + err
         outputs.append(out)
     assert "Launched the study toy-study over REST: 4 trials." in outputs[0]
-    assert re.search(r"NDCG@10 on test: best 0\.\d+, popularity 0\.\d+: better\.", outputs[0])
+    assert re.search(r"NDCG@10 on test: best 0\.\d+, Popularity 0\.\d+: better\.", outputs[0])
     assert "is here already; this is how it ended" in outputs[1]
 
 

@@ -22,7 +22,7 @@ def test_history_has_values_best_and_baseline(filled: Filled) -> None:
     assert dict(zip(traces["trial"].x, traces["trial"].y, strict=True)) == filled.values
     assert list(traces["best so far"].y)[:6] == [0.03, 0.05, 0.05, 0.05, 0.05, 0.05]
     assert list(traces["pruned"].x) == [6]
-    assert set(traces["popularity 0.0200"].y) == {0.02}
+    assert set(traces["Popularity 0.0200"].y) == {0.02}
 
 
 def test_thinning_keeps_every_improvement() -> None:

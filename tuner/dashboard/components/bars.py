@@ -27,13 +27,14 @@ def trials_bar(study: StudySummary) -> html.Div:
     )
 
 
-def stage_bar(progress: Progress) -> html.Div:
-    """How far the stage of a running trial is."""
+def stage_bar(progress: Progress, shared_stage: str | None) -> html.Div:
+    """How far the stage of a running trial is; a stage that trials share has a color of its own."""
+    kind = "shared" if progress.stage == shared_stage else "own"
     done = (progress.epoch - 1 + progress.fraction) / max(progress.epochs, 1)
     percent = 100 * min(max(done, 0.0), 1.0)
     return html.Div(
         className="bar",
         role="progressbar",
         **aria(valuenow=f"{percent:.0f}", valuemin="0", valuemax="100"),
-        children=html.Span(className=f"bar-part stage-{progress.stage}", style={"width": f"{percent:.1f}%"}),
+        children=html.Span(className=f"bar-part stage-{kind}", style={"width": f"{percent:.1f}%"}),
     )

@@ -9,6 +9,7 @@ from anyio import to_thread
 from dash import Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
+from model.registry import BASELINE
 from tuner import insight
 from tuner.dashboard.components import text
 from tuner.dashboard.components.aria import aria
@@ -33,7 +34,7 @@ def _layout(context: Context, name: str) -> Component:
     running = insight.list_trials(context.database, name, state="running", limit=_MOST_RUNNING)
     # Callbacks need every part of the page, so that what a model has no use for is there but not shown.
     unshared: dict[str, Any] = {} if study.shared_stage else {"hidden": True}
-    narrow, own = ("span-4", "Finetuning") if study.shared_stage else ("span-6", "Training")
+    narrow = "span-4" if study.shared_stage else "span-6"
     return html.Div(
         children=[
             dcc.Store(id="study-name", data=study.name),
@@ -61,7 +62,7 @@ def _layout(context: Context, name: str) -> Component:
                 children=[
                     html.Div(chart("study-history", "Optimization history", height=300), className="span-8"),
                     html.Div(chart("study-importance", "Parameter importance", height=300), className="span-4"),
-                    html.Div(chart("study-learning", own, hint="valid score by epoch"), className=narrow),
+                    html.Div(chart("study-learning", "Learning curves", hint="valid score by epoch"), className=narrow),
                     html.Div(
                         chart("study-pretraining", "Pretraining", hint="loss by epoch"), className="span-4", **unshared
                     ),
@@ -250,13 +251,13 @@ def _against_baseline(study: StudySummary) -> str | None:
     if not baseline:
         return None
     if study.best_value is None:
-        return f"popularity {baseline:.4f}"
-    return f"{study.best_value / baseline:.2f}× popularity ({baseline:.4f})"
+        return f"{BASELINE} {baseline:.4f}"
+    return f"{study.best_value / baseline:.2f}× {BASELINE} ({baseline:.4f})"
 
 
 def _test_baseline(study: StudySummary) -> str | None:
     baseline = (study.baseline or {}).get("test", {}).get(study.metric)
-    return f"popularity {baseline:.4f}" if baseline else None
+    return f"{BASELINE} {baseline:.4f}" if baseline else None
 
 
 def _time(study: StudySummary) -> tuple[str, Component | None]:
@@ -310,7 +311,7 @@ def _running_card(study: StudySummary, trial: TrialSummary) -> Component:
                 ],
                 className="now-line",
             ),
-            stage_bar(now) if now is not None else None,
+            stage_bar(now, study.shared_stage) if now is not None else None,
             html.Div(now.note if now is not None and now.note else params, className="small muted clip", title=params),
         ],
     )
@@ -323,7 +324,7 @@ def _best(study: StudySummary) -> Component:
     short = {
         "Valid": _at_ten(study.best_valid_result),
         "Test": _at_ten(study.best_test_result),
-        "Popularity": _at_ten((study.baseline or {}).get("test")),
+        BASELINE: _at_ten((study.baseline or {}).get("test")),
     }
     return html.Div(
         [

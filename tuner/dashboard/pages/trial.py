@@ -10,7 +10,7 @@ from anyio import to_thread
 from dash import ALL, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
-from model.registry import get_model, model_names
+from model.registry import BASELINE, get_model, model_names
 from tuner import insight
 from tuner.dashboard.components import text
 from tuner.dashboard.components.aria import aria
@@ -159,7 +159,7 @@ def _head(study: StudySummary, trial: TrialDetail) -> Component:
     return html.Div(
         [
             html.Div(title, className="title-row"),
-            _progress(trial),
+            _progress(study, trial),
             html.Div(
                 className="tiles",
                 children=[
@@ -203,14 +203,15 @@ def _rounded(trial: TrialDetail) -> float | None:
     return trial.seconds // 10 * 10
 
 
-def _progress(trial: TrialDetail) -> Component | None:
+def _progress(study: StudySummary, trial: TrialDetail) -> Component | None:
     now = trial.progress
     if trial.state != "running" or now is None:
         return None
     line: list[Any] = [html.B(now.stage), f" epoch {now.epoch} of {now.epochs}", f" · loss {text.loss(now.loss)}"]
     if now.note:
         line.append(f" · {now.note}")
-    return html.Div(className="card now", children=[html.Div(line, className="small"), stage_bar(now)])
+    bar = stage_bar(now, study.shared_stage)
+    return html.Div(className="card now", children=[html.Div(line, className="small"), bar])
 
 
 def _error(trial: TrialDetail) -> Component | None:
@@ -244,7 +245,7 @@ def _metrics(study: StudySummary, trial: TrialDetail) -> Component:
         return html.P(text_for, className="muted")
     baseline = study.baseline or {}
     return metrics_table(
-        {"Valid": trial.valid_result, "Test": trial.test_result, "Popularity (test)": baseline.get("test")}
+        {"Valid": trial.valid_result, "Test": trial.test_result, f"{BASELINE} (test)": baseline.get("test")}
     )
 
 
