@@ -124,6 +124,7 @@ class ModelDefinition:
             values, each with the reason, e.g. ``{"alpha": "only loss 'x' has an alpha"}``. It should read
             only the keys that it decides by: a study reviews every combination of the searched ones.
         pictures: what the trained model can show of a user.
+        search_space: text of a params file worth beginning with: what to search first, and over which values.
     """
 
     name: str
@@ -133,6 +134,7 @@ class ModelDefinition:
     build: Callable[[Config, SequentialDataset], Recommender]
     review: Callable[[Mapping[str, Any]], Mapping[str, str]] = nothing_to_say
     pictures: tuple[Picture, ...] = ()
+    search_space: str = ""
 
     def stage(self, name: str) -> Stage:
         """The stage called ``name``; KeyError when the model has none such."""

@@ -7,6 +7,13 @@ from model.s3rec.network import S3Rec, build
 from model.s3rec.objectives import FinetuneObjective, PretrainObjective
 from model.s3rec.parameters import PARAMETERS, review
 
+# The finetuning's parameters need no pretraining of their own, and pretraining lengths are prefixes of one run.
+SEARCH_SPACE = """\
+pretrain_epochs               choice      [10, 20]
+finetune.learning_rate        loguniform  -8,-4
+finetune.hidden_dropout_prob  uniform     0.1,0.5
+"""
+
 DEFINITION = ModelDefinition(
     name="S3Rec",
     summary="Transformer over the history, pretrained with four self-supervised losses, then finetuned.",
@@ -17,6 +24,7 @@ DEFINITION = ModelDefinition(
     ),
     build=build,
     review=review,
+    search_space=SEARCH_SPACE,
 )
 
 __all__ = ["DEFINITION", "S3Rec", "build"]

@@ -80,6 +80,24 @@ def test_launch_explains_the_space_while_it_is_typed(service: Service, page: Any
     page.get_by_text("4 combinations").wait_for()
 
 
+def test_launch_begins_with_what_the_chosen_model_suggests(service: Service, page: Any) -> None:
+    page.goto(f"{service.url}/launch")
+    editor = page.locator("#launch-params")
+    page.wait_for_function("document.querySelector('#launch-params')?.value.includes('pretrain_epochs')")
+    _choose_model(page, "SURGE")
+    page.wait_for_function("document.querySelector('#launch-params').value.includes('surge_variant')")
+    # What somebody wrote is theirs.
+    editor.fill("learning_rate choice [0.1, 0.2]")
+    _choose_model(page, "S3Rec")
+    page.get_by_text("2 combinations").wait_for()
+    assert editor.input_value() == "learning_rate choice [0.1, 0.2]"
+
+
+def _choose_model(page: Any, name: str) -> None:
+    page.locator("#launch-model").click()
+    page.get_by_role("option", name=name, exact=True).click()
+
+
 def test_a_study_that_is_not_there(service: Service, page: Any) -> None:
     page.goto(f"{service.url}/studies/nonesuch")
     page.get_by_text("There is no study 'nonesuch'.").wait_for()

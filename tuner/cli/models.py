@@ -9,14 +9,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from model.parameters import Parameter
-from model.registry import get_model, model_names, parameters_of
+from model.registry import DEFAULT, get_model, model_names, parameters_of
 from tuner.cli.environment import out
+from tuner.errors import SpecificationError
 
 
 def show_models(
     name: Annotated[str | None, typer.Argument(help="Show this model's parameters.")] = None,
+    space: Annotated[
+        bool, typer.Option("--space", help="Print a params file worth beginning with for the model.")
+    ] = False,
 ) -> None:
-    """List the models, or the parameters of one."""
+    """List the models, the parameters of one, or a search space to begin with."""
+    if space:
+        typer.echo(_search_space(name), nl=False)
+        return
     table = Table(box=None, pad_edge=False)
     if name is None:
         for column in ("model", "stages", "summary"):
@@ -31,6 +38,15 @@ def show_models(
         for parameter in parameters_of(name).values():
             table.add_row(parameter.name, escape(repr(parameter.default)), _values(parameter), parameter.doc)
     out.print(table)
+
+
+def _search_space(name: str | None) -> str:
+    if name is None:
+        raise SpecificationError("--space needs a model. Name one, for example: tuner models " + DEFAULT + " --space")
+    text = get_model(name).search_space
+    if not text:
+        raise SpecificationError(f"{name} suggests no search space. tuner models {name} lists its parameters.")
+    return text
 
 
 def _values(parameter: Parameter) -> str:

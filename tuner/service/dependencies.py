@@ -14,6 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from model.literals import parse_literal, parse_yaml
+from model.registry import DEFAULT
 from tuner import space
 from tuner.assembly import Assembled, assemble
 from tuner.service.schemas import StudyRequest
@@ -75,7 +76,7 @@ STUDY_BODY: dict[str, Any] = {
                             "description": "RecBole configuration files, weakest first.",
                         },
                         "name": {"type": "string"},
-                        "model": {"type": "string", "examples": ["S3Rec"]},
+                        "model": {"type": "string", "examples": [DEFAULT]},
                         "dataset": {"type": "string", "examples": ["ml-100k"]},
                         "sampler": {"type": "string", "description": "A name, or JSON."},
                         "pruner": {"type": "string", "description": "A name, or JSON."},

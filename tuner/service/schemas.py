@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from model.parameters import Parameter
+from model.registry import DEFAULT, get_model
 from tuner.assembly import StudyOptions
 from tuner.insight.stages import StageSummary
 from tuner.insight.summaries import Page, StudySummary, TrialSummary
@@ -24,9 +25,9 @@ class StudyRequest(StudyOptions):
     model_config = StudyOptions.model_config | {
         "json_schema_extra": {
             "example": {
-                "model": "S3Rec",
+                "model": DEFAULT,
                 "dataset": "ml-100k",
-                "params": "pretrain_epochs choice [50, 100, 150]\n",
+                "params": get_model(DEFAULT).search_space,
                 "config": {"train_batch_size": 512},
                 "sampler": "auto",
             }
@@ -98,6 +99,7 @@ class ModelSchema(ModelSummary):
     """A model with all of its configuration keys."""
 
     parameters: list[ParameterSchema]
+    search_space: str = Field(description="A params file worth beginning with; empty when there is none.")
 
 
 class Version(BaseModel):

@@ -88,6 +88,19 @@ def test_models_lists_models_and_the_parameters_of_one(tuner: Tuner) -> None:
     assert tuner("models", "S4Rec").code == 2
 
 
+def test_a_model_suggests_a_search_space_that_is_a_params_file(tuner: Tuner) -> None:
+    suggested = tuner("models", "SURGE", "--space")
+    assert suggested.code == 0
+    described = tuner("space", write("hyper.test", suggested.out), "--model=SURGE")
+    assert (described.code, described.err) == (0, "")
+    assert "surge_variant" in described.out
+    assert "released, paper" in described.out
+    nothing = tuner("models", "Popularity", "--space")
+    assert nothing.code == 2
+    assert "Popularity suggests no search space" in nothing.err
+    assert "tuner models S3Rec --space" in tuner("models", "--space").err
+
+
 def test_data_lists_what_is_at_hand_and_what_can_be_fetched(tuner: Tuner, data_root: Path) -> None:
     outcome = tuner("data", "ls")
     assert str(data_root / "toy") in outcome.out.replace("\n", "")

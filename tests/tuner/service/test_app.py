@@ -41,6 +41,7 @@ def test_the_model_schema_has_the_documented_defaults(http: TestClient) -> None:
     defaults = {parameter["name"]: parameter["default"] for parameter in schema["parameters"]}
     assert (defaults["pretrain_epochs"], defaults["aap_weight"], defaults["loss_type"]) == (500, 1.0, "CE")
     assert schema["stages"] == ["pretrain", "finetune"]
+    assert "pretrain_epochs" in schema["search_space"]
     missing = http.get("/api/v1/models/S4Rec")
     assert missing.status_code == 404
     assert "S3Rec" in missing.json()["detail"]

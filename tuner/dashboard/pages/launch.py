@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from model.config import load_config
 from model.errors import ModelError
 from model.literals import parse_yaml
-from model.registry import get_model, model_names, parameters_of
+from model.recommender import Stage
+from model.registry import DEFAULT, get_model, model_names, parameters_of
 from tuner import space
 from tuner.assembly import StudyOptions, assemble, describe
 from tuner.dashboard.components import text
@@ -26,17 +27,13 @@ from tuner.insight import installation
 from tuner.space import SearchSpace
 from tuner.space.review import review_space
 
-_EXAMPLE = """# name  type  values
-pretrain_epochs         choice      [10, 20]
-finetune.learning_rate  loguniform  -8,-4
-hidden_dropout_prob     uniform     0.1,0.5
-"""
 _SAMPLERS = ("auto", "exhaustive", "random", "tpe", "gp", "cmaes", "qmc")
 
 
 def _layout(_context: Context) -> Component:
     datasets = [dataset.name for dataset in installation.list_datasets() if dataset.folder is not None]
-    models = model_names()
+    models = _tunable()
+    model = DEFAULT if DEFAULT in models else next(iter(models), None)
     return html.Div(
         [
             html.Div(html.H1("Launch a study"), className="title-row"),
@@ -52,7 +49,7 @@ def _layout(_context: Context) -> Component:
                             ),
                             dcc.Textarea(
                                 id="launch-params",
-                                value=_EXAMPLE,
+                                value=get_model(model).search_space if model else "",
                                 className="editor",
                                 spellCheck=False,
                                 title="Search space",
@@ -67,7 +64,7 @@ def _layout(_context: Context) -> Component:
                                 id="launch-model",
                                 label="Model",
                                 data=models,
-                                value="S3Rec" if "S3Rec" in models else None,
+                                value=model,
                                 allowDeselect=False,
                             ),
                             dmc.Select(
@@ -119,7 +116,31 @@ def _layout(_context: Context) -> Component:
     )
 
 
+def _tunable() -> list[str]:
+    """The models that have something to train."""
+    return [name for name in model_names() if _stages(name)]
+
+
+def _stages(name: str) -> tuple[Stage, ...]:
+    try:
+        return get_model(name).stages
+    except ModelError:
+        # A plug-in that can't be imported is said by `tuner models`; the page is there for the others.
+        return ()
+
+
 def _register(app: Dash, context: Context) -> None:
+    @app.callback(
+        Output("launch-params", "value"),
+        Input("launch-model", "value"),
+        State("launch-params", "value"),
+        prevent_initial_call=True,
+    )
+    async def suggest(model: str, params: str | None) -> Any:
+        """The model's own search space, unless something was written."""
+        written = params not in {None, "", *(get_model(name).search_space for name in _tunable())}
+        return no_update if written else get_model(model).search_space
+
     @app.callback(
         Output("launch-space", "children"),
         Input("launch-params", "value"),

@@ -10,6 +10,7 @@ from anyio import to_thread
 from dash import Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
+from model.registry import BASELINE, DEFAULT
 from tuner import insight
 from tuner.dashboard.components import text
 from tuner.dashboard.components.badge import badge
@@ -131,7 +132,7 @@ def _against_baseline(study: StudySummary) -> str:
     baseline = (study.baseline or {}).get("valid", {}).get(study.metric)
     if study.best_value is None or not baseline:
         return study.metric
-    return f"{study.metric} · {study.best_value / baseline:.1f}× popularity"
+    return f"{study.metric} · {study.best_value / baseline:.1f}× {BASELINE}"
 
 
 def _time(study: StudySummary) -> str:
@@ -154,9 +155,9 @@ def _first_steps(context: Context) -> Component:
         "Fetch a data set, write what to search, and start. The study appears here while it runs.",
         [
             "tuner data get ml-100k",
-            "echo 'pretrain_epochs choice [50, 100, 150]' > hyper.test",
-            "tuner run --model=S3Rec --dataset=ml-100k --params_file=hyper.test",
-            f"curl -F params_file=@hyper.test -F model=S3Rec -F dataset=ml-100k {address}/api/v1/studies",
+            f"tuner models {DEFAULT} --space > hyper.test",
+            f"tuner run --model={DEFAULT} --dataset=ml-100k --params_file=hyper.test",
+            f"curl -F params_file=@hyper.test -F model={DEFAULT} -F dataset=ml-100k {address}/api/v1/studies",
         ],
     )
 

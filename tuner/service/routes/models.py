@@ -23,7 +23,8 @@ def get_model_schema(name: str) -> ModelSchema:
     if name not in model_names():
         raise HTTPException(404, f"There is no model {name!r}. There are: {', '.join(model_names())}.")
     parameters = [ParameterSchema.of(parameter) for parameter in parameters_of(name).values()]
-    return ModelSchema(**_summary(name).model_dump(), parameters=parameters)
+    suggested = get_model(name).search_space
+    return ModelSchema(**_summary(name).model_dump(), parameters=parameters, search_space=suggested)
 
 
 def _summary(name: str) -> ModelSummary:
