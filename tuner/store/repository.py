@@ -173,9 +173,7 @@ def curves(session: Session, slot: Slot) -> list[CurvePoint]:
         .where(SharedStage.key == slot.stage_key, StageEpoch.epoch <= (slot.stage_epochs or 0))
         .order_by(StageEpoch.epoch)
     )
-    points = [
-        CurvePoint(stage, row.epoch, row.loss, None, None, row.seconds) for stage, row in session.execute(shared)
-    ]
+    points = [CurvePoint(stage, row.epoch, row.loss, None, None, row.seconds) for stage, row in session.execute(shared)]
     own = select(Epoch).where(Epoch.slot_id == slot.id).order_by(Epoch.stage, Epoch.epoch)
     for row in session.scalars(own):
         points.append(CurvePoint(row.stage, row.epoch, row.loss, row.valid_score, row.valid_result, row.seconds))
