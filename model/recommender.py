@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from model.data import SequentialDataset
 
 # Part of every stage key: raise it when a change of code changes the bits that a stage computes.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class Recommender(nn.Module, ABC):

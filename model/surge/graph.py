@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# A similarity of 1 but for rounding: an item met twice.
-_SAME = 1 - 1e-6
+# Similarities closer than this are equal but for rounding. Processors round the rows of one product differently, so
+# that even an item met twice need not be as similar to others both times, to the last bit.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,9 @@ class InterestGraph(nn.Module):
         adjacency = edges.to(nodes.dtype)
         degree = adjacency.sum(-1)
         if self.trained:
-            pairs = positions.mask[:, :, None] & positions.mask[:, None, :] & ~_diagonal(edges)
-            adjacency = adjacency + (similarity - similarity.detach()) * pairs
+            # Straight through, where there is an edge: what a pair without one would change is not in the forward
+            # pass, and its gradient only blurs the similarity.
+            adjacency = adjacency + (similarity - similarity.detach()) * (edges & ~_diagonal(edges))
         scale = degree.rsqrt()
         return Graph(similarity, edges, adjacency * scale[:, :, None] * scale[:, None, :])
 
@@ -138,7 +140,7 @@ class InterestGraph(nn.Module):
     def edges(self, similarity: Tensor, positions: Positions) -> Tensor:
         """The relative threshold of equation 3: the ceil(threshold * n * n) highest of the n * n pairs.
 
-        Self-loops rank first and are always there. Ties at the threshold are all edges.
+        Self-loops rank first and are always there. Ties at the threshold, up to rounding, are all edges.
         """
         lengths = positions.lengths
         wanted = torch.ceil(self.threshold * lengths.double() ** 2 - 1e-9).long().clamp(min=1)
@@ -150,10 +152,10 @@ class InterestGraph(nn.Module):
         rank = (wanted - lengths + 1) // 2 - 1
         if triangle.shape[1]:
             least = triangle.gather(1, rank.clamp(min=0)[:, None])[:, 0]
-            threshold = torch.where(rank >= 0, least, _SAME)
+            threshold = torch.where(rank >= 0, least, 1.0)
         else:
-            threshold = torch.full_like(rank, _SAME, dtype=similarity.dtype)
-        return ((ranked >= threshold[:, None, None]) & pairs) | _diagonal(pairs)
+            threshold = torch.ones_like(rank, dtype=similarity.dtype)
+        return ((ranked >= threshold[:, None, None] - _ROUNDING) & pairs) | _diagonal(pairs)
 
 
 def _diagonal(like: Tensor) -> Tensor:

@@ -121,3 +121,13 @@ def test_single_and_repeated_items_stay_finite(make_network, variant: str, histo
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
     repeated = torch.tensor(history)[:, None] == torch.tensor(history)
     assert (context.graph.edges[0] >= repeated).all(), "an item is always linked with itself"
+
+
+def test_pairs_that_differ_by_rounding_alone_are_ties() -> None:
+    """Two of 66 pairs are wanted, and three share the second place but for the last bit."""
+    similarity = torch.full((1, 12, 12), 0.25)
+    for row, column, value in ((0, 1, 0.9), (2, 3, 0.5), (4, 5, 0.5 + 6e-8), (6, 7, 0.5 - 6e-8), (8, 9, 0.4999)):
+        similarity[0, row, column] = similarity[0, column, row] = value
+    edges = graph_of((12 + 2 * 2) / 12**2).edges(similarity, Positions(torch.tensor([12]), 12))
+    linked = [tuple(pair) for pair in edges[0].triu(1).nonzero().tolist()]
+    assert linked == [(0, 1), (2, 3), (4, 5), (6, 7)]

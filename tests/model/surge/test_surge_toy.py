@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from statistics import fmean
 
 import pytest
 import torch
@@ -95,53 +96,67 @@ def chance_of_order(higher: Tensor, lower: Tensor) -> float:
 
 
 CASES = pytest.mark.parametrize("metric_trained", [True, False], ids=["ste", "none"])
+# One training is luck, and another processor's rounding is another training: what is stated is the mean of a few.
+SEEDS = (1, 2, 3)
 
 
 @pytest.mark.slow
 @CASES
 @pytest.mark.parametrize("variant", ["released", "paper"])
 def test_the_graph_finds_the_planted_interests(variant: str, metric_trained: bool) -> None:
-    network = trained(variant, metric_trained, seed=1)
+    found = [interests_found(trained(variant, metric_trained, seed)) for seed in SEEDS]
+    edges, order, best = (fmean(values) for values in zip(*found, strict=True))
+    print(f"\n{edges:.3f} of the edges inside an interest, similarity in order {order:.3f}, top 10 {best:.3f}")
+    assert edges >= 0.85
+    assert order >= 0.90
+    assert best >= 0.75
+
+
+def interests_found(network: SurgeNetwork) -> tuple[float, float, float]:
+    """Share of edges inside a group; P(similarity inside > across); share of the top 10 in the user's core group."""
     similarity, linked, same = pairs(network)
-    assert same[linked].double().mean() >= 0.85
-    assert chance_of_order(similarity[same], similarity[~same]) >= 0.90
     histories, lengths, core, _ = draw(100, torch.Generator().manual_seed(5))
     with torch.no_grad():
         best = Surge(network, ITEMS).score_all(histories, lengths).topk(10).indices
-    assert (group_of(best) == core[:, None]).double().mean() >= 0.75
+    return (
+        same[linked].double().mean().item(),
+        chance_of_order(similarity[same], similarity[~same]),
+        (group_of(best) == core[:, None]).double().mean().item(),
+    )
 
 
 @pytest.mark.slow
 @CASES
 @pytest.mark.parametrize("variant", ["released", "paper"])
 def test_sorted_by_interest_the_graph_is_four_blocks(variant: str, metric_trained: bool) -> None:
-    """Of a user with all interests: dense inside each of them, sparse between."""
-    network = trained(variant, metric_trained, seed=1)
+    """Dense inside each interest, sparse between."""
+    edges = torch.cat([users_with_all_interests(trained(variant, metric_trained, seed)) for seed in SEEDS])
     size = LONGEST // GROUPS
-    density = user_with_all_interests(network).float().view(GROUPS, size, GROUPS, size).mean((1, 3))
+    density = edges.float().view(-1, GROUPS, size, GROUPS, size).mean((0, 2, 4))
     between = density[~torch.eye(GROUPS, dtype=torch.bool)]
+    print("\n" + "\n".join("".join("#" if edge else "." for edge in row) for row in edges[0].tolist()))
     assert density.diagonal().min() > between.max() + 0.4
 
 
 @pytest.mark.slow
-def test_the_pictures_clusters_are_the_four_interests() -> None:
-    # By the plain cosine; a trained metric also links some of two interests, and then two may be drawn as one.
-    edges = user_with_all_interests(trained("released", False, seed=1))
-    clusters = torch.from_numpy(find_clusters(edges.numpy()))
+def test_the_pictures_clusters_follow_the_planted_interests() -> None:
+    # The threshold asks for more edges than four blocks have, so that two interests may be drawn as one.
     group = torch.arange(GROUPS).repeat_interleave(LONGEST // GROUPS)
-    together = clusters[:, None] == clusters
-    assert (together == (group[:, None] == group)).double().mean() >= 0.9
+    agreement = []
+    for edges in users_with_all_interests(trained("released", False, SEEDS[0])):
+        clusters = torch.from_numpy(find_clusters(edges.numpy()))
+        together = clusters[:, None] == clusters
+        agreement.append((together == (group[:, None] == group)).double().mean().item())
+    assert fmean(agreement) >= 0.75
 
 
-def user_with_all_interests(network: SurgeNetwork) -> Tensor:
-    """Edges [LONGEST, LONGEST] of a history of six items of each group, sorted by group."""
+def users_with_all_interests(network: SurgeNetwork, users: int = 20) -> Tensor:
+    """Edges [users, LONGEST, LONGEST] of histories of six items of each group, sorted by group."""
     generator = torch.Generator().manual_seed(1)
     group = torch.arange(GROUPS).repeat_interleave(LONGEST // GROUPS)
-    items = group * SIZE + 1 + torch.randint(SIZE, (LONGEST,), generator=generator)
+    items = group * SIZE + 1 + torch.randint(SIZE, (users, LONGEST), generator=generator)
     with torch.no_grad():
-        edges = network.context(items[None], torch.tensor([LONGEST])).graph.edges[0]
-    print("\n" + "\n".join("".join("#" if edge else "." for edge in row) for row in edges.tolist()))
-    return edges
+        return network.context(items, torch.full((users,), LONGEST)).graph.edges
 
 
 def test_untrained_graphs_know_nothing() -> None:
