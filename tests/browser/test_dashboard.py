@@ -62,6 +62,25 @@ def test_a_study_is_launched_watched_and_understood(service: Service, page: Any)
     assert page.locator(".error pre").is_visible()
 
 
+def test_confirmations_are_told_from_the_search(service: Service, page: Any) -> None:
+    config = STUDY["config"] | {"pretrain_epochs": 1, "epochs": 1}
+    params = "finetune.learning_rate choice [0.001, 0.002]\n"
+    service.launch(name="twice", params=params, config=config, confirm={"top": 2, "seeds": 2})
+    page.goto(f"{service.url}/studies/twice")
+    card = page.locator("#study-confirmation")
+    card.get_by_text("4 of 4 runs ended").wait_for(timeout=120_000)
+    assert card.locator("tbody tr").count() == 2
+    assert "±" in card.locator("tbody tr").first.inner_text()
+    assert card.get_by_text("on average of 2 seeds").is_visible()
+    # The search has two trials, and the list says of the others what they are.
+    assert page.locator(".tile", has_text="Trials").locator(".tile-value").inner_text().split() == ["2", "/", "2"]
+    again = page.locator("#trials .ag-row", has_text="again with seed")
+    again.first.wait_for()
+    assert again.count() == 4
+    again.first.locator(".trial-link").click()
+    page.locator(".pill", has_text="again with seed").wait_for()
+
+
 def test_the_scheme_can_be_switched_and_reaches_the_figures(service: Service, page: Any) -> None:
     _ensure_study(service)
     page.goto(f"{service.url}/studies/two-kinds")

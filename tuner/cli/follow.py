@@ -138,7 +138,7 @@ def _ended_line(study: StudySummary, trial: TrialSummary) -> str:
         outcome = f"{trial.state}{took}: {trial.error.type}: {trial.error.message}"
     else:
         outcome = f"{trial.state}{took}"
-    again = "" if trial.confirms is None else f", trial {trial.confirms} again with seed {trial.seed}"
+    again = f", {trial.again}" if trial.again else ""
     return escape(f"trial {trial.number} {outcome} ({values(trial.params)}{again})")
 
 

@@ -55,24 +55,23 @@ def _print_confirmation(metric: str, found: Confirmation, console: Console) -> N
         table.add_column(column, justify="right")
     table.add_column("parameters", overflow="fold")
     for entry in found.sets:
-        spread = "" if entry.spread is None else f" ± {entry.spread:.4f}"
         table.add_row(
             str(entry.trial),
-            "" if entry.mean is None else f"{entry.mean:.4f}{spread}",
-            f"{entry.test_result[metric]:.4f}" if metric in entry.test_result else "",
+            _with_spread(entry.mean, entry.spread),
+            _with_spread(entry.test_result.get(metric), entry.test_spread.get(metric)),
             "" if entry.value is None else f"{entry.value:.4f}",
             str(len(entry.seeds)),
             escape(values(entry.params)),
         )
     console.print(table)
-    other = found.comparison
-    if other is not None:
-        chance = "the same for every seed" if other.p_value is None else f"{other.test}, p = {other.p_value:.3g}"
-        console.print(
-            f"Trial {other.best} against trial {other.next}: {other.difference:+.4f} on average of {other.pairs} seeds "
-            f"({chance}).",
-            soft_wrap=True,
-        )
+    if found.comparison is not None:
+        console.print(found.comparison.sentence, soft_wrap=True)
+
+
+def _with_spread(mean: float | None, spread: float | None) -> str:
+    if mean is None:
+        return ""
+    return f"{mean:.4f}" if spread is None else f"{mean:.4f} ± {spread:.4f}"
 
 
 def beats_baseline(study: StudySummary, metric: str = "ndcg@10") -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tuner.insight.confirmation import Confirmation, ConfirmedSet
 from tuner.insight.importance import Importances, importances
 from tuner.insight.reports import (
     get_study,
@@ -24,6 +25,8 @@ from tuner.insight.summaries import (
 
 __all__ = [
     "CacheUse",
+    "Confirmation",
+    "ConfirmedSet",
     "EpochCounts",
     "Importances",
     "Page",

@@ -25,7 +25,8 @@ class ConfirmedSet:
         trial: the trial of the search that found it; ``value`` is that trial's, which had the luck to be chosen.
         seeds, values: training seeds of the finished confirmations, and the objective of each.
         mean, spread: of ``values``; ``spread`` is the sample's standard deviation, None for fewer than two.
-        test_result: mean of every test metric over the same seeds.
+        test_result, test_spread: mean of every test metric over the same seeds, and its standard deviation; the latter
+            is empty for fewer than two.
     """
 
     trial: int
@@ -36,6 +37,7 @@ class ConfirmedSet:
     mean: float | None
     spread: float | None
     test_result: dict[str, float]
+    test_spread: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ class Comparison:
     difference: float
     p_value: float | None
     test: str = "paired t-test"
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        chance = "the same for every seed" if self.p_value is None else f"{self.test}, p = {self.p_value:.3g}"
+        return (
+            f"Trial {self.best} against trial {self.next}: {self.difference:+.4f} on average of {self.pairs} seeds "
+            f"({chance})."
+        )
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,7 @@ def _set(
 ) -> ConfirmedSet:
     values = tuple(float(row.value) for row in done)
     metrics = [metric for metric in tests[0] if all(metric in test for test in tests)] if tests else []
+    measured = {metric: [test[metric] for test in tests] for metric in metrics}
     return ConfirmedSet(
         trial=number,
         params=params,
@@ -129,7 +141,8 @@ def _set(
         values=values,
         mean=fmean(values) if values else None,
         spread=stdev(values) if len(values) > 1 else None,
-        test_result={metric: fmean(test[metric] for test in tests) for metric in metrics},
+        test_result={metric: fmean(results) for metric, results in measured.items()},
+        test_spread={metric: stdev(results) for metric, results in measured.items() if len(results) > 1},
     )
 
 

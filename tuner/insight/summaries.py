@@ -157,6 +157,11 @@ class TrialSummary:
     confirms: int | None
     seed: int | None
 
+    @property
+    def again(self) -> str | None:
+        """Of a confirmation, for people: what it runs again."""
+        return None if self.confirms is None else f"trial {self.confirms} again with seed {self.seed}"
+
 
 @dataclass(frozen=True)
 class TrialDetail(TrialSummary):

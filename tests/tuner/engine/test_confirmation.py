@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import stdev
 
 import optuna
 import pytest
@@ -57,6 +58,8 @@ def test_the_best_sets_run_with_every_seed_and_are_compared(
         values = [trial.value for trial in again if trial.user_attrs["confirms"] == entry.trial]
         assert list(entry.values) == values
         assert entry.mean == pytest.approx(sum(entry.values) / 3)
+        tests = [trial.user_attrs["test_result"]["ndcg@10"] for trial in again if trial.user_attrs["confirms"] == entry.trial]
+        assert entry.test_spread["ndcg@10"] == pytest.approx(stdev(tests))
         assert entry.params == search[entry.trial].params
         assert entry.value == search[entry.trial].value
         tests = [t.user_attrs["test_result"]["ndcg@10"] for t in again if t.user_attrs["confirms"] == entry.trial]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -55,6 +56,11 @@ def value(anything: Any) -> str:
     if isinstance(anything, float):
         return str(int(anything)) if anything.is_integer() and abs(anything) < 1e15 else f"{anything:.4g}"
     return str(anything)
+
+
+def params(named: Mapping[str, Any] | None) -> str:
+    """Parameters in one line."""
+    return " · ".join(f"{name} {value(given)}" for name, given in (named or {}).items())
 
 
 def loss(number: float | None) -> str:

@@ -103,7 +103,8 @@ def _row(study: StudySummary, trial: TrialSummary, place: int) -> dict[str, Any]
         "progress": _progress(trial),
         "test": text.score(trial.test_result.get(study.metric)) if trial.test_result else "",
         "seconds": "" if trial.seconds is None else text.duration(_steady(trial)),
-        "error": f"{trial.error.type}: {trial.error.message}" if trial.error else "",
+        "note": f"{trial.error.type}: {trial.error.message}" if trial.error else trial.again or "",
+        "failed": trial.error is not None,
     }
     for name, value in (trial.params or {}).items():
         row[_field(name)] = text.value(value)
@@ -154,5 +155,11 @@ def _columns(parameters: list[str], metric: str) -> list[dict[str, Any]]:
         {"field": "test", "headerName": "test", **number, "minWidth": 84},
         {"field": "progress", "headerName": "Epoch", "minWidth": 126},
         {"field": "seconds", "headerName": "Duration", **number, "minWidth": 96},
-        {"field": "error", "headerName": "Error", "tooltipField": "error", "cellClass": "error-cell", "minWidth": 120},
+        {
+            "field": "note",
+            "headerName": "Note",
+            "tooltipField": "note",
+            "cellClassRules": {"error-cell": "params.data.failed"},
+            "minWidth": 120,
+        },
     ]

@@ -16,6 +16,7 @@ from tuner.dashboard.components.aria import aria
 from tuner.dashboard.components.badge import badge
 from tuner.dashboard.components.bars import stage_bar, trials_bar
 from tuner.dashboard.components.chart import chart
+from tuner.dashboard.components.confirmation import confirmation_card
 from tuner.dashboard.components.facts import facts, metrics_table, tile
 from tuner.dashboard.components.live import FAST_MS, SLOW_MS, Parts
 from tuner.dashboard.components.trials_grid import PER_PAGE, order_for, trial_rows, trials_grid
@@ -57,6 +58,7 @@ def _layout(context: Context, name: str) -> Component:
             html.Div(id="study-message"),
             html.Div(id="study-tiles", children=_tiles(study)),
             html.Div(id="study-running", children=_running(study, running.items, running.total)),
+            html.Div(id="study-confirmation", children=confirmation_card(study)),
             html.Div(
                 className="grid",
                 children=[
@@ -93,6 +95,7 @@ def _register(app: Dash, context: Context) -> None:
         Output("study-head", "children"),
         Output("study-tiles", "children"),
         Output("study-running", "children"),
+        Output("study-confirmation", "children"),
         Output("study-best", "children"),
         Output("study-history", "figure"),
         Output("study-importance", "figure"),
@@ -166,6 +169,7 @@ def _update(context: Context, scheme: str, name: str, marks: dict[str, str] | No
         parts.component("head", _head(study)),
         parts.component("tiles", _tiles(study)),
         parts.component("running", _running(study, running.items, running.total)),
+        parts.component("confirmation", confirmation_card(study)),
         parts.component("best", _best(study)),
         drawn("history", figures.optimization_history, activity.ended, study.baseline is None),
         drawn("importance", figures.parameter_importance, activity.ended),
@@ -290,7 +294,7 @@ def _running(study: StudySummary, trials: tuple[TrialSummary, ...], total: int) 
 
 def _running_card(study: StudySummary, trial: TrialSummary) -> Component:
     now = trial.progress
-    params = " · ".join(f"{name} {text.value(value)}" for name, value in (trial.params or {}).items())
+    params = " · ".join(filter(None, (text.params(trial.params), trial.again)))
     line: list[Any] = ["starting"]
     if now is not None:
         line = [html.B(now.stage), f" epoch {now.epoch} of {now.epochs}"]

@@ -156,6 +156,8 @@ def _head(study: StudySummary, trial: TrialDetail) -> Component:
     title: list[Component] = [html.H1(f"Trial {trial.number}"), badge(trial.state)]
     if trial.number == study.best_trial:
         title.append(html.Span("best of the study", className="pill"))
+    if trial.again:
+        title.append(html.Span(trial.again, className="pill"))
     return html.Div(
         [
             html.Div(title, className="title-row"),
