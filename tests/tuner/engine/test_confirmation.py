@@ -55,10 +55,10 @@ def test_the_best_sets_run_with_every_seed_and_are_compared(
     assert found is not None
     assert (found.done, found.total, len(found.sets)) == (6, 6, 2)
     for entry in found.sets:
-        values = [trial.value for trial in again if trial.user_attrs["confirms"] == entry.trial]
-        assert list(entry.values) == values
+        runs = [trial for trial in again if trial.user_attrs["confirms"] == entry.trial]
+        assert list(entry.values) == [trial.value for trial in runs]
         assert entry.mean == pytest.approx(sum(entry.values) / 3)
-        tests = [trial.user_attrs["test_result"]["ndcg@10"] for trial in again if trial.user_attrs["confirms"] == entry.trial]
+        tests = [trial.user_attrs["test_result"]["ndcg@10"] for trial in runs]
         assert entry.test_spread["ndcg@10"] == pytest.approx(stdev(tests))
         assert entry.params == search[entry.trial].params
         assert entry.value == search[entry.trial].value
