@@ -74,8 +74,8 @@ def test_confirmations_are_told_from_the_search(service: Service, page: Any) -> 
     assert card.get_by_text("on average of 2 seeds").is_visible()
     # The search has two trials, and the list says of the others what they are.
     assert page.locator(".tile", has_text="Trials").locator(".tile-value").inner_text().split() == ["2", "/", "2"]
+    page.wait_for_function("document.querySelectorAll('#trials .trial-link').length === 6")
     again = page.locator("#trials .ag-row", has_text="again with seed")
-    again.first.wait_for()
     assert again.count() == 4
     again.first.locator(".trial-link").click()
     page.locator(".pill", has_text="again with seed").wait_for()

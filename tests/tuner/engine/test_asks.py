@@ -33,7 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def make_asker(name: str, pruner: BasePruner | None = None) -> Asker:
     sampler = SamplerSpecification.model_validate({"name": name, "options": OPTIONS.get(name, {})})
-    specification = StudySpecification(name="s", dataset="d", space=MIXED.to_json(), sampler=sampler)
+    specification = StudySpecification(name="s", model="S3Rec", dataset="d", space=MIXED.to_json(), sampler=sampler)
     record = samplers.choose(specification, MIXED).record
     return Asker("s", StudyDirection.MAXIMIZE, record, pruner or NopPruner(), MIXED.distributions(), 7)
 

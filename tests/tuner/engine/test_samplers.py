@@ -18,7 +18,7 @@ HUGE = SearchSpace((SpaceParameter("a", "quniform", low=0.0, high=1e6, q=1.0),))
 def choose(space: SearchSpace, sampler: str = "auto", max_trials: int | None = None, **options: Any) -> samplers.Choice:
     chosen = SamplerSpecification.model_validate({"name": sampler, "options": options})
     specification = StudySpecification(
-        name="s", dataset="d", space=space.to_json(), sampler=chosen, max_trials=max_trials
+        name="s", model="S3Rec", dataset="d", space=space.to_json(), sampler=chosen, max_trials=max_trials
     )
     return samplers.choose(specification, space)
 

@@ -36,7 +36,7 @@ def reason(
     computing: float = 0.0,
     **rules: Any,
 ) -> str | None:
-    specification = StudySpecification(name="s", dataset="d", space={}, **rules)
+    specification = StudySpecification(name="s", model="S3Rec", dataset="d", space={}, **rules)
     return reason_to_end(specification, standing(trials(*values), direction, seconds, computing))
 
 
@@ -92,7 +92,7 @@ def test_the_best_trial_is_the_first_of_the_best_and_zero_is_a_value(case: dict[
 def test_early_stop_goes_by_the_time_of_finishing() -> None:
     done = trials(0.5, 0.1, 0.2)
     done[0].datetime_complete = BEGIN + timedelta(minutes=1)  # trial 0 was the last to finish
-    specification = StudySpecification(name="s", dataset="d", space={}, early_stop=1)
+    specification = StudySpecification(name="s", model="S3Rec", dataset="d", space={}, early_stop=1)
     assert reason_to_end(specification, standing(done, StudyDirection.MAXIMIZE, 0.0)) is None
 
 
