@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -119,48 +120,59 @@ def _run(database: Database, settings: Settings, name: str) -> Snapshot:
     if first.rests:
         return first
     supervisor = Supervisor(settings)
-    supervisor.start()
-    with _termination_as_interrupt():
+    with _interruptible() as interruption:
+        supervisor.start()
         try:
-            last = follow(_snapshots(database, name))
+            last = follow(_snapshots(database, name, interruption))
         except KeyboardInterrupt:
             err.print("Stopping: running trials finish their epoch. Ctrl-C again ends at once.")
-            _stop(supervisor)
+            supervisor.stop()
             err.print(
                 escape(f"{name} is not finished. The same command goes on with it, and so does tuner serve."),
                 soft_wrap=True,
             )
             raise typer.Exit(_INTERRUPTED) from None
-        _stop(supervisor)
+        supervisor.stop()
     return last
 
 
-def _stop(supervisor: Supervisor) -> None:
-    try:
-        supervisor.stop()
-    except KeyboardInterrupt:
-        # Workers notice that this process is gone; their trials are resumed from the last checkpoint.
-        os._exit(_INTERRUPTED)
+@dataclass
+class _Interruption:
+    """Whether somebody asked to stop."""
+
+    asked: bool = False
 
 
-def _snapshots(database: Database, name: str) -> Iterator[Snapshot]:
+def _snapshots(database: Database, name: str, interruption: _Interruption) -> Iterator[Snapshot]:
     while True:
         current = snapshot.take(database, name)
         yield current
         if current.rests:
             return
-        time.sleep(_POLL_SECONDS)
+        if not interruption.asked:
+            time.sleep(_POLL_SECONDS)
+        if interruption.asked:
+            raise KeyboardInterrupt
 
 
 @contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM means what Ctrl-C means."""
+def _interruptible() -> Iterator[_Interruption]:
+    """Ctrl-C, or SIGTERM, is noted and acted on between two snapshots; the second one ends the process at once.
+
+    An exception that is raised wherever the program happens to be may hit the end of a transaction, which answers with
+    an error of its own.
+    """
+    interruption = _Interruption()
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        if interruption.asked:
+            # Workers notice that this process is gone; their trials are resumed from the last checkpoint.
+            os._exit(_INTERRUPTED)
+        interruption.asked = True
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield interruption
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

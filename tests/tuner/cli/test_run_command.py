@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from command_line import SPACE, STUDY, Tuner
 
 from tuner.client import ApiError, Client
+from tuner.insight import snapshot
+from tuner.store import Database
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +124,26 @@ def test_after_ctrl_c_the_same_command_goes_on_and_repeats_nothing(tuner: Tuner,
     after = {trial["number"]: trial for trial in trials(tuner)}
     assert {trial["state"] for trial in after.values()} == {"completed"}
     assert all(after[trial["number"]] == trial for trial in before)
+
+
+def test_ctrl_c_in_the_middle_of_a_transaction_stops_as_cleanly(
+    tuner: Tuner, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = snapshot.take
+
+    def interrupted(database: Database, name: str) -> snapshot.Snapshot:
+        with database.session() as session:
+            session.execute(sa.text("SELECT 1"))
+            os.kill(os.getpid(), signal.SIGINT)
+        return take(database, name)
+
+    first = iter([take])  # before there is anything to stop
+    monkeypatch.setattr(snapshot, "take", lambda *given: next(first, interrupted)(*given))
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    outcome = tuner("run", study, "--workers=1")
+    assert outcome.code == 130
+    assert "The same command goes on" in outcome.err
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 
 
 def test_a_failing_trial_is_shown_with_its_error_and_the_study_goes_on(tuner: Tuner, study: Path) -> None:
