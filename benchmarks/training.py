@@ -6,9 +6,10 @@ Both sides live in processes of their own and train in turn, so that a busy mach
 are extrapolated to an epoch; with ``--full`` every turn is a whole epoch. The peer's environment is the one that
 ``make test-peer`` installs; without a peer only Rectuner is measured.
 
-Figures: wall-clock and processor seconds per epoch (medians over the turns), the largest memory of the whole process,
-and for Rectuner how long the matrix products of an epoch alone would take at the rate that this machine reaches on
-large square matrices, as a share of the wall-clock time.
+Figures: wall-clock and processor seconds per epoch (medians over the turns, with the least and the most), the largest
+memory of the whole process, the load of the machine before each turn (both sides' own work is in it), and for Rectuner
+how long the matrix products of an epoch alone would take at the rate that this machine reaches on large square
+matrices, as a share of the wall-clock time.
 """
 
 from __future__ import annotations
@@ -70,6 +71,11 @@ class Side:
         """Over the turns."""
         return statistics.median(turn[key] for turn in self.turns)
 
+    def spread(self, key: str) -> str:
+        """The least and the most of the turns."""
+        values = [turn[key] for turn in self.turns]
+        return f"{min(values):.1f}-{max(values):.1f}"
+
     def stop(self) -> None:
         """Let it end."""
         assert self.process.stdin is not None
@@ -121,7 +127,8 @@ def measure(stage: str, arguments: argparse.Namespace, rate: float) -> None:
     for number in range(arguments.rounds):
         for side in sides:
             side.turn(None if arguments.full else (arguments.batches if side is sides[0] else 1))
-        print(f"  turn {number + 1} of {arguments.rounds} at {time.strftime('%H:%M:%S')}", file=sys.stderr)
+        now = f"at {time.strftime('%H:%M:%S')}, load {os.getloadavg()[0]:.1f}"
+        print(f"  turn {number + 1} of {arguments.rounds} {now}", file=sys.stderr)
     for side in sides:
         side.stop()
     report(stage, sides, arguments, settings, rate)
@@ -131,17 +138,25 @@ def report(stage: str, sides: list[Side], arguments: argparse.Namespace, setting
     """Print one block."""
     how = "whole epochs" if arguments.full else "extrapolated from a few batches"
     print(f"\n{stage}, medians of {arguments.rounds} turns, {how}")
-    print(f"{'':10} {'s/epoch':>9} {'CPU s/epoch':>12} {'peak MB':>9}")
+    print(f"{'':10} {'s/epoch':>9} {'least-most':>15} {'CPU s/epoch':>12} {'least-most':>15} {'peak MB':>9}")
     for side in sides:
         memory = max(turn["peak_mb"] for turn in side.turns)
-        print(f"{side.name:10} {side.median('seconds'):9.1f} {side.median('cpu'):12.1f} {memory:9.0f}")
+        columns = [
+            f"{side.median(key):{width}.1f} {side.spread(key):>15}" for key, width in (("seconds", 9), ("cpu", 12))
+        ]
+        print(f"{side.name:10} {' '.join(columns)} {memory:9.0f}")
     if len(sides) == 2:
-        wall, cpu = (sides[1].median(key) / sides[0].median(key) for key in ("seconds", "cpu"))
-        print(f"ratio: {wall:.1f} in wall-clock time, {cpu:.1f} in processor time")
+        print(f"ratio: {_ratio(sides, 'seconds')} in wall-clock time, {_ratio(sides, 'cpu')} in processor time")
     config = load_config("S3Rec", arguments.dataset, config_dict=settings)
     operations = useful_operations(stage, config, load_dataset(config))
     share = operations / rate / sides[0].median("seconds")
     print(f"products: {operations / 1e12:.1f} TFLOP = {operations / rate:.0f} s at that rate, {share:.0%} of the time")
+
+
+def _ratio(sides: list[Side], key: str) -> str:
+    """How many times the second side takes what the first takes: of the medians, and turn by turn."""
+    turns = [theirs[key] / ours[key] for ours, theirs in zip(sides[0].turns, sides[1].turns, strict=True)]
+    return f"{sides[1].median(key) / sides[0].median(key):.1f} ({min(turns):.1f}-{max(turns):.1f} turn by turn)"
 
 
 if __name__ == "__main__":
