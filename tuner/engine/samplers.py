@@ -11,9 +11,10 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from typing import Any, cast
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -23,6 +24,7 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
+from optuna.trial import FrozenTrial
 
 from model.randomness import derive_seed
 from tuner.errors import SpecificationError
@@ -34,6 +36,30 @@ EXHAUSTIVE = "exhaustive"
 GRID_LIMIT = 20_000
 # Trials of a study that names no number.
 DEFAULT_TRIALS = 100
+
+
+class _Rounding(RandomSampler):
+    """Draws a quniform as RecBole does: between the bounds as declared, then rounded.
+
+    Optuna's distribution knows the multiples alone and gives each the same chance; RecBole gives the first and
+    the last the chance of the part of a step that lies within the bounds, mostly a half.
+    """
+
+    def __init__(self, *, rounded: Mapping[str, tuple[float, float]] | None = None, seed: int) -> None:
+        super().__init__(seed)
+        self._rounded = rounded or {}
+
+    def sample_independent(
+        self, study: Any, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        if param_name not in self._rounded:
+            return super().sample_independent(study, trial, param_name, param_distribution)
+        steps = cast(FloatDistribution, param_distribution)
+        step = cast(float, steps.step)
+        between = FloatDistribution(*self._rounded[param_name])
+        drawn = super().sample_independent(study, trial, param_name, between)
+        multiple = float(round(drawn / step) * Decimal(str(step)))
+        return min(max(multiple, steps.low), steps.high)
 
 
 class _Sequence(QMCSampler):
@@ -67,7 +93,7 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "random": Kind(RandomSampler),
+    "random": Kind(_Rounding),
     "tpe": Kind(TPESampler, ("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar")),
     "gp": Kind(GPSampler, ("n_startup_trials", "deterministic_objective")),
     "cmaes": Kind(
@@ -113,6 +139,8 @@ def choose(specification: StudySpecification, space: SearchSpace) -> Choice:
         size = space.size or 1
         return Choice(name, {}, min(size, specification.max_trials or size))
     complete = _checked_options(name, options)
+    if name == "random" and (rounded := _rounded(space)):
+        complete["rounded"] = rounded
     return Choice(name, complete, specification.max_trials or min(space.size or DEFAULT_TRIALS, DEFAULT_TRIALS))
 
 
@@ -124,6 +152,15 @@ def build(record: Mapping[str, Any], seed: int, number: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return kind.build(**options, seed=derive_seed(seed, *names) % 2**32)
+
+
+def _rounded(space: SearchSpace) -> dict[str, list[float]]:
+    """Bounds of the quniforms as declared. Studies from before this was recorded draw each multiple alike."""
+    return {
+        parameter.name: [cast(float, parameter.low), cast(float, parameter.high)]
+        for parameter in space.parameters
+        if parameter.type == "quniform" and parameter.size != 1
+    }
 
 
 def _grid_fits(space: SearchSpace, max_trials: int | None) -> bool:

@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -33,6 +34,9 @@ PARAMETER_TYPES: tuple[ParameterType, ...] = get_args(ParameterType)
 
 # exp() of anything above overflows a double.
 _LARGEST_EXPONENT = 709.0
+# Neighbours among more steps than this are one number to a double.
+_MOST_STEPS = 2**53
+_HALF = Fraction(1, 2)
 
 
 @dataclass(frozen=True)
@@ -192,11 +196,14 @@ class SpaceParameter:
     def _bounds(self) -> tuple[float, float]:
         return cast(float, self.low), cast(float, self.high)
 
-    @property
+    @cached_property
     def _lattice(self) -> tuple[int, int]:
-        low, high = self._bounds
-        q = cast(float, self.q)
-        return round(low / q), round(high / q)
+        # In exact decimals: 0.35 / 0.1 is 3.4999... in binary. A multiple belongs to the range if more than one
+        # point of it rounds there, so that 0.5,3.5,1 is 1, 2 and 3.
+        low, high, q = (Fraction(str(number)) for number in (*self._bounds, self.q))
+        if low == high:
+            return round(low / q), round(low / q)
+        return math.floor(low / q + _HALF), math.ceil(high / q - _HALF)
 
     def _recbole_multiple(self, multiple: int) -> float:
         # RecBole's (hyperopt's) arithmetic, so that 3 steps of 0.1 give its 0.30000000000000004.
@@ -222,6 +229,13 @@ class SpaceParameter:
             )
         if self.type == "quniform" and cast(float, self.q) <= 0:
             raise SpaceError(f"{self.name}: the step is {self.q:g}.", "It must be above 0.")
+        if self.type == "quniform" and max(map(abs, self._lattice)) > _MOST_STEPS:
+            raise SpaceError(
+                f"{self.name}: steps of {self.q:g} are too small for bounds like {low:g},{high:g}.",
+                "Write a larger step, or uniform.",
+            )
+        if self.type == "uniform" and not math.isfinite(high - low):
+            raise SpaceError(f"{self.name}: {low:g},{high:g} is too wide a range.", "Write bounds that are meant.")
         if self.type == "loguniform" and high > _LARGEST_EXPONENT:
             raise SpaceError(
                 f"{self.name}: exp({high:g}) is too large for a number.",

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import optuna
 import pytest
+from optuna.pruners import NopPruner
+from optuna.study import StudyDirection
 
 from tuner.engine import pruners, samplers
+from tuner.engine.asks import Asker, Sight
 from tuner.errors import SpecificationError
 from tuner.space import SearchSpace, SpaceParameter
 from tuner.specification import PrunerSpecification, SamplerSpecification, StudySpecification
@@ -62,6 +66,46 @@ def test_a_trials_parameters_depend_on_seed_and_number_alone(name: str) -> None:
 
     assert ask(1, 5) == ask(1, 5)
     assert len({ask(1, 5), ask(1, 6), ask(2, 5)}) == 3
+
+
+def draws(space: SearchSpace, record: dict[str, Any], count: int = 3000) -> Counter[float]:
+    """How often each value of ``a`` is drawn, as the engine asks: every trial with a sampler of its own."""
+    asker = Asker("s", StudyDirection.MAXIMIZE, record, NopPruner(), space.distributions(), 7)
+    answers = (asker.ask(number, Sight(frozenset()), ()).params for number in range(count))
+    return Counter(space.values(params)["a"] for params in answers)
+
+
+# Expected chances are hyperopt's: those of round(uniform(low, high) / q) * q.
+@pytest.mark.parametrize(
+    ("low", "high", "q", "chances"),
+    [
+        (1.0, 4.0, 1.0, {1: 1 / 6, 2: 1 / 3, 3: 1 / 3, 4: 1 / 6}),
+        (0.5, 3.5, 1.0, {1: 1 / 3, 2: 1 / 3, 3: 1 / 3}),
+        (0.05, 0.35, 0.1, {0.1: 1 / 3, 0.2: 1 / 3, 3 * 0.1: 1 / 3}),
+        (0.3, 1.0, 1.0, {0: 2 / 7, 1: 5 / 7}),
+    ],
+)
+def test_a_random_search_draws_a_quniform_as_recbole_does(
+    low: float, high: float, q: float, chances: dict[float, float]
+) -> None:
+    space = SearchSpace((SpaceParameter("a", "quniform", low=low, high=high, q=q),))
+    count = 3000
+    drawn = draws(space, choose(space, "random", 5).record, count)
+    assert set(drawn) == set(chances)
+    for value, chance in chances.items():
+        assert drawn[value] / count == pytest.approx(chance, abs=4 * (chance * (1 - chance) / count) ** 0.5)
+
+
+def test_a_study_from_before_the_rounding_goes_on_drawing_each_multiple_alike() -> None:
+    space = SearchSpace((SpaceParameter("a", "quniform", low=1.0, high=4.0, q=1.0),))
+    drawn = draws(space, {"name": "random", "options": {}})
+    assert min(drawn.values()) / 3000 == pytest.approx(0.25, abs=0.03)
+
+
+def test_the_rounding_is_no_option_that_people_set() -> None:
+    with pytest.raises(SpecificationError, match="no option rounded"):
+        choose(FINITE, "random", rounded={"a": [0, 1]})
+    assert choose(FINITE, "random").record == {"name": "random", "options": {}}
 
 
 @pytest.mark.parametrize("name", pruners.BUILDERS)

@@ -124,6 +124,38 @@ def test_quniform_is_recboles_lattice() -> None:
     assert tenths.distribution == FloatDistribution(0.1, 0.3, step=0.1)
 
 
+@pytest.mark.parametrize(
+    ("bounds", "values"),
+    [
+        ("0.5,3.5,1", [1, 2, 3]),
+        ("0.05,0.35,0.1", [0.1, 0.2, 3 * 0.1]),
+        ("-1.5,1.5,1", [-1, 0, 1]),
+        ("-0.15,-0.05,0.1", [-0.1]),
+        ("2.5,7.5,5", [5]),
+        ("0.49,3.51,1", [0, 1, 2, 3, 4]),
+        ("1.05,1.15,0.1", [11 * 0.1]),
+        ("0.5,0.5,1", [0]),
+        ("1.5,1.5,1", [2]),
+        ("1e-7,5e-7,2e-7", [2e-7, 4e-7]),
+        ("0.00005,0.00035,0.0001", [0.0001, 0.0002, 3 * 0.0001]),
+    ],
+)
+def test_bounds_on_half_steps_belong_to_the_multiple_inside(bounds: str, values: list[float]) -> None:
+    parameter = space.parse(f"a quniform {bounds}")["a"]
+    assert [parameter.value(represented) for represented in parameter.represented()] == values
+    assert parameter.size == len(values)
+    assert parameter.effective_range == (values[0], values[-1])
+    assert parameter.distribution.single() == (len(values) == 1)
+
+
+def test_steps_that_no_number_can_tell_apart_are_refused() -> None:
+    for bounds in ("0,1e308,1e-5", "1e300,2e300,1", "0,1,5e-324"):
+        with pytest.raises(SpaceError, match="too small"):
+            space.parse(f"a quniform {bounds}")
+    with pytest.raises(SpaceError, match="too wide"):
+        space.parse("a uniform -1e308,1e308")
+
+
 def test_loguniform_bounds_are_exponents() -> None:
     distribution = SpaceParameter("a", "loguniform", low=-8.0, high=0.0).distribution
     assert isinstance(distribution, FloatDistribution)
