@@ -1,13 +1,15 @@
 """Read RecBole's atomic files (``.inter``, ``.item``, ``.user``) into columns.
 
-The first line names every column as ``name:type``. Texts are kept as they are; what pandas calls missing (an empty
-field, ``NA``, ``null``, ``None``, ``nan``, ...) is missing here too, because RecBole reads with pandas.
+The first line names every column as ``name:type``, every other line is a row. Texts are kept as they are; what pandas
+calls missing (an empty field, ``NA``, ``null``, ``None``, ``nan``, ...) is missing here too, because RecBole reads with
+pandas. A field that begins with a quote ends at the next one, and both must be on one line.
 """
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -20,6 +22,8 @@ from model.errors import DataError
 FieldType = Literal["token", "token_seq", "float", "float_seq"]
 # Texts that pandas documents as missing; those that float() reads are not repeated here.
 _MISSING = frozenset(["", "NA", "N/A", "n/a", "null", "NULL", "None", "<NA>", "#N/A", "#NA", "#N/A N/A"])
+# From an opening quote to the one that closes it; two quotes in it stand for one.
+_QUOTED = re.compile(r'"(?:[^"]|"")*"(?!")')
 DEFAULT_ENCODING = "utf-8-sig"  # UTF-8, with or without the mark that spreadsheets put in front
 
 
@@ -48,6 +52,10 @@ def read_table(path: Path, suffix: str, config: Config) -> Table:
     header = _read_header(path, config)
     columns = _wanted_columns(header, suffix, config)
     separator = config["field_separator"]
+    # Only the fast reader takes so many rows; it knows single bytes as separators, and nothing of longer ones.
+    fast = len(separator) == 1 and separator.isascii()
+    if len(separator) == 1:
+        _refuse_open_quotes(path, header, config)
     try:
         with warnings.catch_warnings():
             # A row with too many fields would shift columns silently.
@@ -55,7 +63,7 @@ def read_table(path: Path, suffix: str, config: Config) -> Table:
             frame = pd.read_csv(
                 path,
                 sep=separator,
-                engine="c" if len(separator) == 1 else "python",
+                engine="c" if fast else "python",
                 names=list(header),
                 header=None,
                 skiprows=1,
@@ -64,8 +72,11 @@ def read_table(path: Path, suffix: str, config: Config) -> Table:
                 encoding=config["encoding"] or DEFAULT_ENCODING,
             )
     except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        problem = find_problem(path, header, columns, config) or f"{path}: can't be read as a table: {error}"
-        raise DataError(f"{problem.rstrip('. ')}. Check separators and quotes.") from error
+        problem = find_problem(path, header, columns, config)
+        reason = str(error).rstrip(". ")
+        raise DataError(
+            problem or f"{path}: can't be read as a table: {reason}. Check separators and quotes."
+        ) from error
     frame = frame[columns]
     for name in columns:
         if header[name] in ("token_seq", "float_seq"):
@@ -82,6 +93,8 @@ def _read_header(path: Path, config: Config) -> dict[str, FieldType]:
             line = file.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError, LookupError) as error:
         raise DataError(f"{path}: can't be read: {error}. Check the file, and the setting encoding.") from error
+    if '"' in line:
+        raise DataError(f"{path}, line 1: names of columns are written without quotes. Take the quotes out.")
     header: dict[str, FieldType] = {}
     for column in line.split(config["field_separator"]):
         name, colon, kind = column.partition(":")
@@ -122,31 +135,86 @@ def _split(column: pd.Series, kind: FieldType, path: Path, config: Config) -> pd
     return pd.Series([pieces(value) for value in column], index=column.index, dtype=object)
 
 
-def find_problem(path: Path, header: dict[str, FieldType], columns: Sequence[str], config: Config) -> str | None:
-    """The first line that is no row of the table, in words; None when the trouble is of another kind.
+def _refuse_open_quotes(path: Path, header: dict[str, FieldType], config: Config) -> None:
+    """Refuse a field whose quote is not closed on its line: a reader would take the next lines into it.
 
-    Called once reading has failed, because a fast reader does not say where. Quoted fields may hold separators and
-    line ends, so a file with quotes is left to the reader's own words.
+    Raises:
+        DataError: names the line and the column.
     """
-    separator = config["field_separator"]
-    numbers = [(place, name) for place, name in enumerate(header) if name in columns and header[name] == "float"]
+    with path.open("rb") as file:
+        if not any(b'"' in chunk for chunk in iter(lambda: file.read(1 << 20), b"")):
+            return  # most files have none, and looking at every line takes as long as reading
+    for number, line in _lines(path, config):
+        place = _open_quote(line, config["field_separator"]) if '"' in line else None
+        if place is not None:
+            name = list(header)[place] if place < len(header) else f"field {place + 1}"
+            raise DataError(
+                f"{path}, line {number}: {name} opens a quote that is not closed on this line, and a row is one line. "
+                'Close it, put the field on one line, or write a text that begins with a quote as """so".'
+            )
+
+
+def _open_quote(line: str, separator: str) -> int | None:
+    """Which field (from 0) opens a quote that the line does not close; None when there is none."""
+    for place, field in enumerate(_fields(line, separator)):
+        if field.startswith('"') and _QUOTED.match(field) is None:
+            return place
+    return None
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    """The fields of a line, quotes included; separators inside quotes separate nothing."""
+    fields = []
+    while True:
+        quoted = _QUOTED.match(line)
+        if quoted is None and line.startswith('"'):
+            return [*fields, line]
+        cut = line.find(separator, quoted.end() if quoted else 0)
+        if cut < 0:
+            return [*fields, line]
+        fields.append(line[:cut])
+        line = line[cut + 1 :]
+
+
+def _lines(path: Path, config: Config) -> Iterator[tuple[int, str]]:
+    """The rows of a file with the numbers of their lines, without line ends; nothing of what can't be decoded."""
     try:
         with path.open(encoding=config["encoding"] or DEFAULT_ENCODING) as file:
             for number, line in enumerate(file, start=1):
-                fields = line.rstrip("\r\n").split(separator)
-                if '"' in line or len(separator) > 1:
-                    return None
-                if number == 1 or fields == [""]:
-                    continue
-                if len(fields) > len(header):
-                    return f"{path}, line {number}: has {len(fields)} fields, line 1 names {len(header)} columns"
-                for place, name in numbers:
-                    text = fields[place] if place < len(fields) else ""
-                    if not _is_number(text):
-                        return f"{path}, line {number}: {name} = {text!r} is not a number"
+                if number > 1:
+                    yield number, line.rstrip("\r\n")
     except UnicodeDecodeError:
+        return
+
+
+def find_problem(path: Path, header: dict[str, FieldType], columns: Sequence[str], config: Config) -> str | None:
+    """The first line that is no row of the table, in words; None when the trouble is of another kind.
+
+    Called once reading has failed, because a fast reader does not say where. Longer separators are patterns, which
+    are left to the reader's own words.
+    """
+    separator = config["field_separator"]
+    if len(separator) > 1:
         return None
+    numbers = [(place, name) for place, name in enumerate(header) if name in columns and header[name] == "float"]
+    for number, line in _lines(path, config):
+        fields = _fields(line, separator)
+        if fields == [""]:
+            continue
+        if len(fields) > len(header):
+            names = f"line 1 names {len(header)} columns"
+            return f"{path}, line {number}: has {len(fields)} fields, {names}. Check separators and quotes."
+        for place, name in numbers:
+            text = fields[place] if place < len(fields) else ""
+            if not _is_number(text.strip('"')):
+                return f"{path}, line {number}: {name} = {text!r} is not a number. {_way_to_a_number(text)}"
     return None
+
+
+def _way_to_a_number(text: str) -> str:
+    if re.fullmatch(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?", text.strip('" ')):
+        return "It is a date; write times as numbers, e.g. as seconds since 1970."
+    return "Check separators and quotes, or give the column another type in line 1."
 
 
 def _is_number(text: str) -> bool:

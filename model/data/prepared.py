@@ -27,8 +27,8 @@ from model.whole_files import save_whole
 
 _log = logging.getLogger(__name__)
 
-# What the files hold; a program that reads or writes them otherwise has another number.
-FORMAT = 1
+# What the files hold; a program that reads, makes or writes them otherwise has another number.
+FORMAT = 2
 _SPLITS = ("train", "valid", "test")
 _UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     work.mkdir()
     monkeypatch.chdir(work)
     monkeypatch.setenv("TUNER_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TUNER_DATA_ROOT", str(FIELD / "dataset"))
+    data = tmp_path / "dataset"  # a copy: prepared data sets are kept beside what they were made from
+    shutil.copytree(FIELD / "dataset", data)
+    monkeypatch.setenv("TUNER_DATA_ROOT", str(data))
     monkeypatch.setenv("COLUMNS", "200")
-    return Settings(home=tmp_path / "home", data_root=FIELD / "dataset", workers=0)
+    return Settings(home=tmp_path / "home", data_root=data, workers=0)
 
 
 @pytest.fixture

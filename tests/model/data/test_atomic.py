@@ -52,7 +52,12 @@ def interactions(config: Config) -> pd.DataFrame:
         (HEADER + ROWS + "\nu1\ti1\tnoon\n", r"d\.inter, line 18: timestamp = 'noon' is not a number"),
         (HEADER + "u1\ti1\t1\textra\n" + ROWS, r"d\.inter, line 2: has 4 fields, line 1 names 3 columns"),
         (HEADER + ROWS + "u1\ti1\t1\textra\n", r"d\.inter, line 17: has 4 fields"),
-        (HEADER + ROWS + '"u1\ti1\t1\n', r"d\.inter: can't be read as a table.*quotes"),
+        (HEADER + ROWS + '"u1\ti1\t1\n', r"d\.inter, line 17: user_id opens a quote that is not closed"),
+        (HEADER + ROWS + '"u1"\ti1\tnoon\n', r"d\.inter, line 17: timestamp = 'noon' is not a number"),
+        (
+            HEADER + ROWS + "u1\ti1\t2015-02-03 12:00:00\n",
+            r"line 17: timestamp = .* It is a date; write times as numbers",
+        ),
         (HEADER, r"no row of \.inter is left"),
         ("user_id:token\tuser_id:token\titem_id:token\n", r"line 1: there are two columns 'user_id'"),
         (
@@ -66,6 +71,72 @@ def interactions(config: Config) -> pd.DataFrame:
 def test_malformed_files_are_refused(write: Callable[..., Config], inter: str, problem: str) -> None:
     with pytest.raises(DataError, match=problem):
         read(write(inter))
+
+
+OPEN_QUOTES = {
+    "two of them": '{0}"u3\ti1\t7\n{0}"u4\ti2\t8\n{0}',
+    "a line break": '{0}"u3\nu4"\ti1\t7\n{0}',
+    "a carriage return": '{0}"u3\ru4"\ti1\t7\n{0}',
+    "in the last field": '{0}u3\ti1\t"7\n{0}',
+    "after a quoted field": '{0}"u3"\t"i1\t7\n{0}u4"\ti1\t7\n',
+    "a doubled quote closes nothing": '{0}"u3""\ti1\t7\n{0}',
+    "beyond the columns": '{0}u3\ti1\t7\t"more\n{0}',
+}
+
+
+@pytest.mark.parametrize("rows", OPEN_QUOTES.values(), ids=OPEN_QUOTES)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("separator", ["\t", ",", "§"])
+def test_a_quote_that_its_line_does_not_close_is_refused(
+    write: Callable[..., Config], rows: str, newline: str, separator: str
+) -> None:
+    """Two of them once took all rows between them into one field, without a word."""
+    content = (HEADER + rows.format(ROWS)).replace("\t", separator).replace("\n", newline)
+    with pytest.raises(DataError, match=r"d\.inter, line 17: \w+( 4)? opens a quote that is not closed on this line"):
+        read(write(content.encode(), field_separator=separator))
+
+
+def test_open_quotes_of_other_files_are_refused_too(write: Callable[..., Config]) -> None:
+    item = 'item_id:token\tclass:token\ttitle:token\ni0\ta\t"One\ni1\ta\ttwo\ni2\tb\t"Three\n'
+    columns = {"inter": ["user_id"], "item": ["class"]}  # of a column that is not loaded, too
+    with pytest.raises(DataError, match=r"d\.item, line 2: title opens a quote"):
+        read(write(HEADER + ROWS, item, load_col=columns))
+
+
+@pytest.mark.parametrize("name", ['"class:token', '"class:token"', 'cl"ass:token'])
+def test_names_of_columns_have_no_quotes(write: Callable[..., Config], name: str) -> None:
+    item = f'item_id:token\t{name}\ni0\ta\ni1\t"b"\n'
+    with pytest.raises(DataError, match=r"d\.item, line 1: names of columns are written without quotes"):
+        read(write(HEADER + ROWS, item))
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ('"i 9"', "i 9"),
+        ('"i\t9"', "i\t9"),
+        ('"""i"" 9"', '"i" 9'),
+        ('"i" 9', "i 9"),
+        ('i"9', 'i"9'),
+        ("i9\x0b", "i9\x0b"),
+    ],
+)
+def test_quoted_fields_are_read_as_by_the_peer(write: Callable[..., Config], written: str, text: str) -> None:
+    frame = interactions(write(f"{HEADER}{ROWS}u1\t{written}\t9\n{ROWS}"))
+    assert frame["item_id"][15] == text
+    assert len(frame) == 31
+
+
+def test_a_separator_beyond_ascii_works(write: Callable[..., Config]) -> None:
+    content = f'{HEADER}{ROWS}u1\t"i\t9"\t9\n'.replace("\t", "§")
+    assert list(interactions(write(content, field_separator="§"))["item_id"])[-1] == "i§9"
+
+
+def test_quotes_beside_a_longer_separator_are_part_of_the_text(write: Callable[..., Config]) -> None:
+    content = f'{HEADER}{ROWS}"u8\ti1\t7\n{ROWS}"u9\ti1\t7\n'.replace("\t", "::")
+    frame = interactions(write(content, field_separator="::"))
+    assert len(frame) == 32
+    assert {'"u8', '"u9'} <= set(frame["user_id"])
 
 
 @pytest.mark.parametrize("text", ["", "NA", "null", "None", "nan", "N/A"])
