@@ -164,7 +164,7 @@ def _open_quote(line: str, separator: str) -> int | None:
 
 def _fields(line: str, separator: str) -> list[str]:
     """The fields of a line, quotes included; separators inside quotes separate nothing."""
-    fields = []
+    fields: list[str] = []
     while True:
         quoted = _QUOTED.match(line)
         if quoted is None and line.startswith('"'):
