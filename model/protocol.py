@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from model.eval_args import merge_eval_args
 from model.randomness import torch_generator
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ def protocol_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     modes: dict[str, Any] = dict(config["eval_args"]["mode"])
     return modes if config["valid_users"] is None else modes | {"valid_users": config["valid_users"]}
+
+
+def given_protocol(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The protocol of a configuration of which only the ``given`` values are known; the others are the defaults."""
+    evaluation = merge_eval_args(given.get("eval_args") or {})
+    return protocol_of({"eval_args": evaluation, "valid_users": given.get("valid_users")})
 
 
 def metric_label(metric: str, protocol: Mapping[str, Any]) -> str:

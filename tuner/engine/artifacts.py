@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from sqlalchemy import select
+
 from model.registry import get_model
 from tuner.errors import WeightsNotKept
 from tuner.store import Database
@@ -34,7 +36,7 @@ def stage_checkpoint(root: Path, key: str, epoch: int) -> Path:
 
 
 def trial_weights(database: Database, root: Path, name: str | int, number: int) -> Path:
-    """The checkpoint with a trial's weights: a trial that runs or was pruned has one, and the study's best one.
+    """The checkpoint with a trial's weights: a trial that runs has one, and the study's best one.
 
     Raises:
         StudyNotFound: there is no such study.
@@ -56,8 +58,19 @@ def trial_weights(database: Database, root: Path, name: str | int, number: int) 
     raise WeightsNotKept(f"{why} {there}")
 
 
+def remove_ended(database: Database, root: Path) -> None:
+    """Delete what trials of any study have left, see :func:`remove_finished`.
+
+    Whoever ends a trial need not be the one who ran it, or have its files.
+    """
+    with database.session() as session:
+        studies = session.scalars(select(Study)).all()
+    for study in studies:
+        remove_finished(database, root, study)
+
+
 def remove_finished(database: Database, root: Path, study: Study) -> None:
-    """Delete the checkpoints of trials that have ended, except the best one's and pruned ones."""
+    """Delete the checkpoints of the study's trials that have ended, whichever way, except the best one's."""
     folder = study_folder(root, study.id) / "trials"
     if not folder.is_dir():
         return

@@ -23,10 +23,7 @@ from optuna.trial import TrialState as OptunaState
 
 from tuner.engine import samplers
 from tuner.engine.optuna_log import optuna_quiet
-
-# User attributes of a trial: what its ask was shown, and what a confirmation confirms.
-SEEN, RUNNING, REACHED = "seen", "running", "reached"
-CONFIRMS = "confirms"
+from tuner.store.trial_outcome import CONFIRMS, REACHED, RUNNING, SEEN
 
 _FINISHED = (OptunaState.COMPLETE, OptunaState.PRUNED)
 

@@ -27,6 +27,7 @@ from tuner.store import Database, StudyState
 from tuner.store import repository as rows
 from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study
+from tuner.store.trial_outcome import WARM_START
 
 # Marks the Optuna studies that are ours: what a crash left of a creation can be told from other people's.
 MARK = "rectuner"
@@ -133,7 +134,7 @@ def _remove_leftover(database: Database, name: str) -> None:
     """Delete the Optuna study that a process left which died while creating a study of this name."""
     existing = optuna.load_study(study_name=name, storage=database.storage)
     mark = existing.user_attrs.get(MARK)
-    begun = any(warm_start.WARM_START not in trial.user_attrs for trial in existing.get_trials(deepcopy=False))
+    begun = any(WARM_START not in trial.user_attrs for trial in existing.get_trials(deepcopy=False))
     if mark is None or begun:
         raise StudyExists(f"The database has an Optuna study {name!r} that was not made here. Choose another name.")
     if time.time() - mark["created"] < _CREATION_SECONDS:

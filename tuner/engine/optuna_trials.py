@@ -1,47 +1,28 @@
-"""The Optuna side of a trial: beginning it exactly once, reporting to it, ending it exactly once.
+"""The Optuna side of a trial: beginning it exactly once, and reporting to it; see :mod:`tuner.engine.trial_ending`.
 
-User attributes of our trials, readable with any Optuna tool:
-
-=================  ==================================================================================
-``slot``           id of the row in ``rectuner_slots`` that claims the trial
-``seen``           numbers of the finished trials that the sampler was shown, as ranges ("0-3,5")
-``running``        numbers of the trials that it was shown as chosen, but without a result
-``reached``        {number: epoch} of those that it was shown as pruned, for they wait at a rung
-``confirms``       of a confirmation: the trial whose parameters it runs again, with ``seed``
-``values``         the parameters as the configuration got them, where Optuna stores another form
-``best_epoch``     epoch (from 1) of the best validation score
-``valid_result``   every metric on the validation split at that epoch
-``test_result``    every metric on the test split with that epoch's weights
-``seconds``        computing time of the trial's own stage and of its test, without shared stages
-``error``          why a FAIL trial failed, as "Type: message"
-=================  ==================================================================================
-
-Intermediate values are the validation scores; the step is the epoch of the trial's own stage, from 1.
+What is in the user attributes of our trials, :mod:`tuner.store.trial_outcome` says. Intermediate values are the
+validation scores; the step is the epoch of the trial's own stage, from 1.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from tuner.engine import pruners
-from tuner.engine.asks import CONFIRMS, Asker, Sight, look
+from tuner.engine.asks import Asker, Sight, look
 from tuner.engine.plan import Plan
 from tuner.engine.promotion import NAME as ASHA_PROMOTION
 from tuner.store import Database, rungs
 from tuner.store.claims import Claim
 from tuner.store.tables import Study
-
-# Optuna's name for our states.
-SLOT = "slot"
+from tuner.store.trial_outcome import CONFIRMS, SEED, SLOT
 
 
 @dataclass
@@ -52,7 +33,6 @@ class OptunaTrial:
         ended: the state in which an earlier attempt has ended it already, else None.
     """
 
-    study: optuna.Study
     number: int
     params: dict[str, Any]
     ended: OptunaState | None
@@ -67,20 +47,6 @@ class OptunaTrial:
 
     def should_prune(self) -> bool:
         return self._trial is not None and self._trial.should_prune()
-
-    def set(self, attributes: Mapping[str, Any]) -> None:
-        """Store user attributes."""
-        if self._trial is not None:
-            for name, value in attributes.items():
-                self._trial.set_user_attr(name, value)
-
-    def tell(self, state: OptunaState, value: float | None = None) -> None:
-        """End the trial, unless it has ended. A pruned one gets its value too, which ``Study.tell`` does not allow."""
-        with contextlib.suppress(UpdateFinishedTrialError):
-            if state is OptunaState.PRUNED and value is not None and self._trial is not None:
-                self.study._storage.set_trial_state_values(self._trial._trial_id, state, [value])
-            else:
-                self.study.tell(self.number, value, state, skip_if_finished=True)
 
 
 class OptunaTrials:
@@ -115,7 +81,7 @@ class OptunaTrials:
             return left.number
         parameters = claim.parameters or {}
         distributions = self._plan.space.distributions()
-        confirmed = {} if claim.confirms is None else {CONFIRMS: claim.confirms, "seed": claim.seed}
+        confirmed = {} if claim.confirms is None else {CONFIRMS: claim.confirms, SEED: claim.seed}
         template = create_trial(
             state=OptunaState.RUNNING,
             params=parameters,
@@ -132,11 +98,11 @@ class OptunaTrials:
         frozen = self._storage.get_trial(trial_id)
         reported = set(frozen.intermediate_values)
         if frozen.state.is_finished():
-            return OptunaTrial(self._study, number, frozen.params, frozen.state, None, reported)
+            return OptunaTrial(number, frozen.params, frozen.state, None, reported)
         if any(name not in frozen.params for name in self._plan.space.names):
             self._ask(trial_id, frozen)
         trial = Trial(self._study, trial_id)
-        return OptunaTrial(self._study, number, trial.params, None, trial, reported)
+        return OptunaTrial(number, trial.params, None, trial, reported)
 
     def _ask(self, trial_id: int, trial: FrozenTrial) -> None:
         """Let the sampler choose. What it was shown is written first: who has to repeat it gets the same answer."""
@@ -182,16 +148,3 @@ def asker(study: Study, plan: Plan) -> Asker:
 def of_the_search(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Trials in which the study itself looked for the best: not those it began from, and no confirmations."""
     return [trial for trial in trials if SLOT in trial.user_attrs and CONFIRMS not in trial.user_attrs]
-
-
-def fail_optuna_trial(database: Database, optuna_name: str, number: int, why: str) -> None:
-    """End the Optuna trial as FAIL, unless it has ended."""
-    study = optuna.load_study(study_name=optuna_name, storage=database.storage)
-    try:
-        trial_id = database.storage.get_trial_id_from_study_id_trial_number(
-            database.storage.get_study_id_from_name(optuna_name), number
-        )
-        database.storage.set_trial_user_attr(trial_id, "error", why)
-        study.tell(number, state=OptunaState.FAIL, skip_if_finished=True)
-    except UpdateFinishedTrialError:
-        return

@@ -9,15 +9,15 @@ nothing else changes who is among the best of a rung.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from model.protocol import given_protocol
+from tuner.engine.trial_ending import end_trial
 from tuner.space import SearchSpace
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import claims as claim_rows
@@ -25,6 +25,7 @@ from tuner.store import repository as rows
 from tuner.store import rungs as rung_rows
 from tuner.store.claims import Claim
 from tuner.store.tables import Epoch, Rung, Study
+from tuner.store.trial_outcome import TrialOutcome
 
 NAME = "asha_promotion"
 # Ending a paused trial takes a few statements; after this somebody else tries.
@@ -116,23 +117,29 @@ def _best(session: Session, study: Study, rung: int, ladder: Ladder) -> list[int
 
 
 def _prune(database: Database, study: Study, claim: Claim) -> None:
-    if claim.optuna_number is None:
+    number = claim.optuna_number
+    if number is None:
         raise AssertionError("a trial has its number before its first epoch")
-    storage = database.storage
-    trial_id = storage.get_trial_id_from_study_id_trial_number(
-        storage.get_study_id_from_name(study.optuna_name), claim.optuna_number
-    )
     with database.session() as session:
         best = _best_epoch(session, study, claim.slot_id)
-    with contextlib.suppress(UpdateFinishedTrialError):
-        if best is not None:
-            space = SearchSpace.from_json(study.specification["space"])
-            storage.set_trial_user_attr(trial_id, "best_epoch", best.epoch)
-            storage.set_trial_user_attr(trial_id, "valid_result", best.valid_result)
-            storage.set_trial_user_attr(trial_id, "seconds", {best.stage: _seconds(database, claim.slot_id)})
-            storage.set_trial_user_attr(trial_id, "values", space.values(storage.get_trial(trial_id).params))
-        value = None if best is None or best.valid_score is None else [best.valid_score]
-        storage.set_trial_state_values(trial_id, OptunaState.PRUNED, value)
+        seconds = rows.own_seconds(session, claim.slot_id)
+    if best is None:
+        end_trial(database, study.optuna_name, number, OptunaState.PRUNED, TrialOutcome())
+        return
+    outcome = TrialOutcome(
+        best_epoch=best.epoch,
+        valid_result=best.valid_result,
+        seconds={best.stage: seconds},
+        values=SearchSpace.from_json(study.specification["space"]).values(_parameters(database, study, number)),
+        protocol=given_protocol(study.specification["config"]),
+    )
+    end_trial(database, study.optuna_name, number, OptunaState.PRUNED, outcome, best.valid_score)
+
+
+def _parameters(database: Database, study: Study, number: int) -> dict[str, Any]:
+    storage = database.storage
+    study_id = storage.get_study_id_from_name(study.optuna_name)
+    return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number)).params
 
 
 def _best_epoch(session: Session, study: Study, slot_id: int) -> Epoch | None:
@@ -140,11 +147,6 @@ def _best_epoch(session: Session, study: Study, slot_id: int) -> Epoch | None:
     # Of equal epochs the last, as early stopping has it.
     query = select(Epoch).where(Epoch.slot_id == slot_id, Epoch.valid_score.is_not(None))
     return session.scalar(query.order_by(score, Epoch.epoch.desc()).limit(1))
-
-
-def _seconds(database: Database, slot_id: int) -> float:
-    with database.session() as session:
-        return rows.own_seconds(session, slot_id)
 
 
 def _whole(value: object, least: int) -> bool:

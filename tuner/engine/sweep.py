@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from optuna.trial import TrialState as OptunaState
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tuner.engine.ending import settle
 from tuner.engine.failures import MAX_LOSSES
-from tuner.engine.optuna_trials import fail_optuna_trial
+from tuner.engine.trial_ending import end_trial
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows
 from tuner.store.tables import Slot, Study
+from tuner.store.trial_outcome import TrialOutcome
 
 _GOING = (StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED, StudyState.STOPPING)
 
@@ -73,7 +75,8 @@ def _end(database: Database, slot: Slot, lease_seconds: float, state: TrialState
         return
     why = _reason(state, slot)
     if claim.optuna_number is not None:
-        fail_optuna_trial(database, study.optuna_name, claim.optuna_number, why)
+        outcome = TrialOutcome(error=why)
+        end_trial(database, study.optuna_name, claim.optuna_number, OptunaState.FAIL, outcome)
     with database.transaction() as session:
         error = None if state is TrialState.CANCELLED else _loss(why)
         if claim_rows.finish(session, claim, state, error):

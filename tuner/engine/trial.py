@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,14 @@ from tuner.engine.patience import UNAVAILABLE, patiently
 from tuner.engine.plan import Plan
 from tuner.engine.promotion import arrive, ladder_of
 from tuner.engine.stage_cache import StageCache, StageRequest
+from tuner.engine.trial_ending import end_trial
 from tuner.store import Database, TrialState
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows
 from tuner.store.claims import Claim
 from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study
+from tuner.store.trial_outcome import TrialOutcome
 
 _log = logging.getLogger(__name__)
 
@@ -300,23 +302,32 @@ class _Run:
             patiently(lambda: self.trial.report(score, report.epoch))
 
     def _end(self, run: StageRun, state: OptunaState) -> TrialState:
+        """End the trial in Optuna. What was pruned is compared by its validation only, and so is not tested."""
         self.keeper.check(between_epochs=True)
+        outcome = self._outcome(run)
+        if state is OptunaState.COMPLETE:
+            outcome = self._tested(run, outcome)
+        database, name, number = self.runner.database, self.runner.study.optuna_name, self.trial.number
+        patiently(lambda: end_trial(database, name, number, state, outcome, run.best_valid_score))
+        return ENDINGS[state]
+
+    def _outcome(self, run: StageRun) -> TrialOutcome:
+        stage = self.plan.own_stage
+        return TrialOutcome(
+            best_epoch=run.best_epoch or run.epoch,
+            valid_result=run.best_valid_result,
+            seconds={stage.name: patiently(self._own_seconds)},
+            values=self.plan.space.values(self.trial.params),
+            protocol=protocol_of(self.plan.stage_config(stage, self.trial.params)),
+        )
+
+    def _tested(self, run: StageRun, outcome: TrialOutcome) -> TrialOutcome:
         begun = time.monotonic()
         stage = self.plan.own_stage.name
         self._progress(stage, run.epoch, run.epochs, 1.0, None, note="testing the best epoch", at_once=True)
         result = run.result()
-        seconds = {stage: self._own_seconds(), "test": time.monotonic() - begun}
-        attributes = {
-            "best_epoch": result.best_epoch,
-            "valid_result": result.best_valid_result,
-            "test_result": result.test_result,
-            "seconds": seconds,
-            "values": self.plan.space.values(self.trial.params),
-            "protocol": protocol_of(self.plan.stage_config(self.plan.own_stage, self.trial.params)),
-        }
-        patiently(lambda: self.trial.set(attributes))
-        patiently(lambda: self.trial.tell(state, result.best_valid_score))
-        return ENDINGS[state]
+        seconds = (outcome.seconds or {}) | {"test": time.monotonic() - begun}
+        return replace(outcome, test_result=result.test_result, seconds=seconds)
 
     def _own_seconds(self) -> float:
         with self.runner.database.session() as session:

@@ -16,16 +16,14 @@ from optuna.trial import TrialState as OptunaState
 
 from model.config import Config
 from model.defaults import DATA, ENVIRONMENT, EVALUATION
-from tuner.engine.asks import CONFIRMS
 from tuner.engine.plan import Plan, make_plan
 from tuner.errors import SpaceError, SpecificationError, StudyNotFound
 from tuner.specification import StudySpecification
 from tuner.store import Database
 from tuner.store import repository as rows
 from tuner.store.tables import Study
+from tuner.store.trial_outcome import CONFIRMS, WARM_START
 
-# User attribute of a trial that came from another study: {"study": name, "trial": number}.
-WARM_START = "warm_start"
 # Samplers that choose by results.
 LEARNING = ("tpe", "gp", "cmaes")
 

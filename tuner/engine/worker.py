@@ -18,21 +18,23 @@ from typing import Any
 
 import optuna
 import torch
+from optuna.trial import TrialState as OptunaState
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from tuner.engine.artifacts import remove_finished
+from tuner.engine.artifacts import remove_ended, remove_finished
 from tuner.engine.baseline import compute_baseline
 from tuner.engine.datasets import DatasetCache
 from tuner.engine.ending import settle
 from tuner.engine.failures import RETRIES, RETRY_DELAY_SECONDS, Failure, FailureKind, describe
 from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
-from tuner.engine.optuna_trials import OptunaTrials, fail_optuna_trial
+from tuner.engine.optuna_trials import OptunaTrials
 from tuner.engine.patience import UNAVAILABLE, may_pass, patiently
 from tuner.engine.plan import make_plan
 from tuner.engine.stage_cache import StageBusy, StageCache
 from tuner.engine.sweep import sweep
 from tuner.engine.trial import TrialRunner
+from tuner.engine.trial_ending import end_trial
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState, TrialState
@@ -41,6 +43,7 @@ from tuner.store import repository as rows
 from tuner.store.claims import Claim
 from tuner.store.states import WorkerState
 from tuner.store.tables import Study, Worker, utc_now
+from tuner.store.trial_outcome import TrialOutcome
 
 _log = logging.getLogger(__name__)
 
@@ -115,17 +118,21 @@ class _Loop:
             self._sign_off()
 
     def _work(self) -> None:
-        idle_since = time.monotonic()
+        idle_since, idle = time.monotonic(), False
         while not self.keeper.stopping:
             claim = self._claim()
             if claim is not None:
                 self._run(claim)
-                idle_since = time.monotonic()
+                idle_since, idle = time.monotonic(), False
                 continue
             limit = self.options.exit_when_idle
             if limit is not None and time.monotonic() - idle_since >= limit and not self._work_may_come():
                 patiently(lambda: sweep(self.database, self.settings.lease_seconds))
+                self._clean_up(self._remove_ended)
                 return
+            if not idle:
+                self._clean_up(self._remove_ended)
+                idle = True
             time.sleep(_IDLE_SECONDS)
 
     def _claim(self) -> Claim | None:
@@ -169,9 +176,9 @@ class _Loop:
                 patiently(lambda: settle(self.database, claim.study_id))
             else:
                 self._finish(claim, state)
-            self._after(runner)
         finally:
             self.keeper.hold(None)
+            self._clean_up(lambda: self._remove_finished(claim.study_id))
 
     def _runner(self, study_id: int) -> TrialRunner:
         if study_id not in self._runners:
@@ -239,7 +246,8 @@ class _Loop:
             number = rows.optuna_number(session, claim.slot_id)
             name = session.get_one(Study, claim.study_id).optuna_name
         if number is not None:
-            patiently(lambda: fail_optuna_trial(self.database, name, number, why))
+            outcome = TrialOutcome(error=why)
+            patiently(lambda: end_trial(self.database, name, number, OptunaState.FAIL, outcome))
         self._finish(claim, state, error)
 
     def _is_ours(self, claim: Claim, error: dict[str, Any] | None) -> bool:
@@ -254,11 +262,20 @@ class _Loop:
         self._transact(lambda session: claim_rows.finish(session, claim, state, error))
         patiently(lambda: settle(self.database, claim.study_id))
 
-    def _after(self, runner: TrialRunner) -> None:
+    def _remove_ended(self) -> None:
+        remove_ended(self.database, self.settings.artifacts)
+
+    def _remove_finished(self, study_id: int) -> None:
+        with self.database.session() as session:
+            study = session.get(Study, study_id)
+        if study is not None:
+            remove_finished(self.database, self.settings.artifacts, study)
+        self.cache.evict()
+
+    def _clean_up(self, step: Callable[[], None]) -> None:
         """Housekeeping between two trials; a worker that can't do it can still run trials."""
         try:
-            remove_finished(self.database, self.settings.artifacts, runner.study)
-            self.cache.evict()
+            step()
         except Exception:  # noqa: BLE001 - logged
             _log.exception("Old checkpoints could not be removed.")
 

@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 from tuner.store import optuna_tables as optuna
 from tuner.store.states import Origin, TrialState
 from tuner.store.tables import Slot, Study
-
-TEST_RESULT = "test_result"
+from tuner.store.trial_outcome import OUTCOME, TrialOutcome
 
 
 @dataclass(frozen=True)
@@ -89,13 +88,14 @@ def confirmation(
     slots = session.execute(_slots(study)).all()
     if not slots:
         return None
-    results = optuna.attributes_of(session, [row.trial_id for row in slots if row.trial_id is not None], (TEST_RESULT,))
+    ids = [row.trial_id for row in slots if row.trial_id is not None]
+    attributes = optuna.attributes_of(session, ids, OUTCOME)
     chosen = dict(session.execute(_values(study, {row.confirms for row in slots})).all())
     found = []
     for number in dict.fromkeys(row.confirms for row in slots):
         runs = [row for row in slots if row.confirms == number]
         done = [row for row in runs if row.state is TrialState.COMPLETED and row.value is not None]
-        tests = [results.get(row.trial_id, {}).get(TEST_RESULT) or {} for row in done]
+        tests = [TrialOutcome.read(attributes.get(row.trial_id, {})).test_result or {} for row in done]
         found.append(_set(number, readable(runs[0].parameters), chosen.get(number), done, tests))
     sign = -1 if study.direction == "maximize" else 1
     found.sort(key=lambda entry: (entry.mean is None, sign * (entry.mean or 0.0), entry.trial))

@@ -19,9 +19,7 @@ from optuna.trial import TrialState
 
 from tuner.store import Database
 from tuner.store import repository as rows
-
-# Attribute of trials that run another one's parameters with another seed.
-CONFIRMS = "confirms"
+from tuner.store.trial_outcome import CONFIRMS
 
 # With fewer finished trials every ranking is noise.
 MINIMUM_TRIALS = 4

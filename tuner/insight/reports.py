@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import Row, Select, func, select
 from sqlalchemy.orm import Session
 
-from model.eval_args import merge_eval_args
-from model.protocol import protocol_of
+from model.protocol import given_protocol
 from model.registry import get_model, model_names, parameters_of
 from tuner.errors import SpaceError, TrialNotFound
 from tuner.insight.confirmation import Confirmation, confirmation
@@ -29,9 +28,7 @@ from tuner.store import Database, StudyState, TrialState, tables
 from tuner.store import optuna_tables as optuna
 from tuner.store import repository as rows
 from tuner.store.tables import Slot, Study, Worker, utc_now
-
-# Attributes that the engine stores with a trial.
-VALID_RESULT, TEST_RESULT, BEST_EPOCH = "valid_result", "test_result", "best_epoch"
+from tuner.store.trial_outcome import OUTCOME, TrialOutcome
 
 TRIAL_ORDERS = ("number", "value", "started_at", "ended_at", "state")
 
@@ -166,7 +163,7 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         workers_wanted=study.workers,
         workers_alive=_workers_alive(database, session),
         epochs=EpochCounts(int(asked), int(run), int(reused)),
-        protocol=_protocol(study.specification["config"]),
+        protocol=given_protocol(study.specification["config"]),
         computing_seconds=rows.computing_seconds(session, study.id),
         shared_stage=_shared_stage(study.specification),
         confirmation=_confirmation(session, study) if study.specification.get("confirm") else None,
@@ -185,11 +182,6 @@ def _shared_stage(specification: dict[str, Any]) -> str | None:
         return None
     first = get_model(model).stages[0]
     return None if first.validates else first.name
-
-
-def _protocol(given: dict[str, Any]) -> dict[str, Any]:
-    evaluation = merge_eval_args(given.get("eval_args") or {})
-    return protocol_of({"eval_args": evaluation, "valid_users": given.get("valid_users")})
 
 
 def _best(session: Session, study: Study) -> TrialSummary | None:
@@ -260,7 +252,7 @@ def _ordered(query: Select[Any], order: str) -> Select[Any]:
 def _summaries(session: Session, study: Study, found: Sequence[Row[Any]]) -> list[TrialSummary]:
     ids = [row.trial_id for row in found if row.trial_id is not None]
     params = optuna.params_of(session, ids)
-    attributes = optuna.attributes_of(session, ids, (VALID_RESULT, TEST_RESULT, BEST_EPOCH))
+    attributes = optuna.attributes_of(session, ids, OUTCOME)
     space = SearchSpace.from_json(study.specification["space"])
     counts = _counts(study.specification["model"])
     now = utc_now()
@@ -268,14 +260,14 @@ def _summaries(session: Session, study: Study, found: Sequence[Row[Any]]) -> lis
         _summary(
             row,
             _values(space, counts, params.get(row.trial_id) or row.Slot.parameters),
-            attributes.get(row.trial_id, {}),
+            TrialOutcome.read(attributes.get(row.trial_id, {})),
             now,
         )
         for row in found
     ]
 
 
-def _summary(row: Row[Any], params: dict[str, Any] | None, attributes: dict[str, Any], now: datetime) -> TrialSummary:
+def _summary(row: Row[Any], params: dict[str, Any] | None, outcome: TrialOutcome, now: datetime) -> TrialSummary:
     slot: Slot = row.Slot
     end = slot.ended_at or now
     return TrialSummary(
@@ -290,9 +282,9 @@ def _summary(row: Row[Any], params: dict[str, Any] | None, attributes: dict[str,
         attempt=slot.attempt,
         error=_error(slot.error),
         progress=_progress(row.Progress),
-        valid_result=attributes.get(VALID_RESULT),
-        test_result=attributes.get(TEST_RESULT),
-        best_epoch=attributes.get(BEST_EPOCH),
+        valid_result=outcome.valid_result,
+        test_result=outcome.test_result,
+        best_epoch=outcome.best_epoch,
         confirms=slot.confirms,
         seed=slot.seed,
         paused_at=slot.paused_at if slot.state is TrialState.WAITING else None,

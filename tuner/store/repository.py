@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from tuner.errors import StudyNotFound
-from tuner.store.states import Origin, StudyState, TrialState
+from tuner.store.states import ENDED_TRIAL_STATES, Origin, StudyState, TrialState
 from tuner.store.tables import Base, Epoch, Event, Progress, SharedStage, Slot, StageEpoch, Study, utc_now
 
 
@@ -137,9 +137,8 @@ def optuna_number(session: Session, slot_id: int) -> int | None:
 
 
 def ended_numbers(session: Session, study_id: int) -> Sequence[int]:
-    """Numbers of the trials that have ended, pruned ones not included."""
-    ended = [state for state in TrialState if state.ended and state is not TrialState.PRUNED]
-    query = select(Slot.optuna_number).where(Slot.study_id == study_id, Slot.state.in_(ended))
+    """Numbers of the trials that have ended."""
+    query = select(Slot.optuna_number).where(Slot.study_id == study_id, Slot.state.in_(ENDED_TRIAL_STATES))
     return [number for number in session.scalars(query) if number is not None]
 
 

@@ -145,10 +145,11 @@ def test_a_study_runs_the_best_trials_to_their_end(database: Database, settings:
         assert trial.state is (OptunaState.COMPLETE if whole else OptunaState.PRUNED)
         assert trial.value == max(trial.intermediate_values.values()) == trial.user_attrs["valid_result"]["ndcg@10"]
         assert trial.intermediate_values[trial.user_attrs["best_epoch"]] == trial.value
+        assert trial.user_attrs["protocol"] == {"valid": "full", "test": "full"}
+        assert ("test_result" in trial.user_attrs) == whole
     folder = settings.artifacts / "studies" / str(study_id) / "trials"
-    kept = {trial.number for trial in ended if trial.state is OptunaState.PRUNED}
     best = reports.get_study(database, study_id).best_trial
-    assert {int(path.name) for path in folder.iterdir()} == kept | {best}
+    assert {int(path.name) for path in folder.iterdir()} == {best}
     with database.session() as session:
         counted = session.scalar(sa.select(sa.func.count()).select_from(Epoch))
     assert counted == sum(lengths)  # resumed, not repeated

@@ -12,6 +12,7 @@ from optuna.trial import TrialState as OptunaState
 
 from tuner.engine import study, worker
 from tuner.engine.replay import Replay, replay
+from tuner.engine.trial import _Run
 from tuner.engine.worker import run_worker
 from tuner.settings import Settings
 from tuner.space import SpaceParameter
@@ -20,6 +21,7 @@ from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows
 from tuner.store.states import WorkerState
 from tuner.store.tables import Epoch, Progress, SharedStage, Slot, StageEpoch, Study, Worker
+from tuner.store.trial_outcome import TrialOutcome
 
 Create = Callable[..., int]
 
@@ -54,6 +56,11 @@ def epochs(database: Database) -> tuple[int, int, int]:
         sum(slot.epochs_run for slot in found),
         sum(slot.epochs_reused for slot in found),
     )
+
+
+def kept(settings: Settings, study_id: int) -> list[str]:
+    """Trials whose files are there."""
+    return sorted(path.name for path in (settings.artifacts / "studies" / str(study_id) / "trials").iterdir())
 
 
 def test_a_study_runs_to_its_end(database: Database, settings: Settings, create: Create) -> None:
@@ -251,16 +258,69 @@ def test_samplers_choose_and_repeat_their_choices(
     assert [seen for _, seen in chosen[0]] == ["", "0", "0-1", "0-2"]
 
 
-def test_pruned_trials_keep_their_best_result(database: Database, settings: Settings, create: Create) -> None:
+def test_pruned_trials_keep_their_best_result_and_are_neither_tested_nor_kept(
+    database: Database, settings: Settings, create: Create
+) -> None:
     pruner = PrunerSpecification(name="patient", options={"patience": 0})
-    create(space={"finetune.learning_rate": [5.0]}, pruner=pruner, config={"epochs": 50, "stopping_step": 50})
+    study_id = create(
+        space={"finetune.learning_rate": [5.0]}, pruner=pruner, config={"epochs": 50, "stopping_step": 50}
+    )
     work(settings)
     (trial,) = trials(database)
     scores = trial.intermediate_values
     assert trial.state is OptunaState.PRUNED
     assert len(scores) < 50
-    assert scores[trial.user_attrs["best_epoch"]] == max(scores.values())
+    left = TrialOutcome.read(trial.user_attrs)
+    assert scores[left.best_epoch or 0] == max(scores.values()) == trial.value == (left.valid_result or {})["ndcg@10"]
+    assert (left.test_result, left.protocol) == (None, {"valid": "full", "test": "full"})
+    assert set(left.seconds or {}) == {"finetune"}
     assert slots(database)[0].state is TrialState.PRUNED
+    assert kept(settings, study_id) == []
+
+
+@pytest.mark.parametrize("why", ["raise", "cancelled"])
+def test_a_trial_without_a_value_leaves_no_checkpoint(
+    database: Database, settings: Settings, create: Create, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = create(space={"width": [4]})
+    record, done = _Run._record, []
+
+    def end_in_the_second_epoch(run: Any, report: Any) -> None:
+        record(run, report)
+        done.append(report.epoch)
+        if len(done) == 2:
+            assert kept(settings, study_id) == ["0"]
+            if why == "raise":
+                raise RuntimeError("asked to raise")
+            study.cancel(database, study_id)
+            run.keeper.note_state(StudyState.CANCELLED)
+
+    monkeypatch.setattr(_Run, "_record", end_in_the_second_epoch)
+    work(settings)
+    assert slots(database)[0].state is (TrialState.FAILED if why == "raise" else TrialState.CANCELLED)
+    assert kept(settings, study_id) == []
+
+
+def test_what_an_ended_trial_left_is_removed_by_a_worker_that_did_not_run_it(
+    database: Database, settings: Settings, create: Create
+) -> None:
+    study_id = create(space={"width": [4, 8]})
+    work(settings)
+    (best,) = kept(settings, study_id)
+    left = settings.artifacts / "studies" / str(study_id) / "trials" / str(1 - int(best))
+    left.mkdir()
+    (left / "finetune.pth").write_bytes(b"of a worker that was killed right after it told the value")
+    work(settings)
+    assert kept(settings, study_id) == [best]
+
+
+def test_an_epoch_forgets_the_losses_before_it(database: Database, settings: Settings, create: Create) -> None:
+    """A trial that gets on between two lost workers is not what kills them."""
+    create(space={"width": [4]}, config={"pretrain_epochs": 0})
+    with database.transaction() as session:
+        session.execute(sa.update(Slot).values(losses=4))
+    work(settings)
+    assert slots(database)[0].losses == 0
 
 
 @pytest.mark.parametrize(
@@ -296,8 +356,7 @@ def test_only_the_best_trials_checkpoint_is_kept(database: Database, settings: S
     study_id = create(space={"width": [2, 4, 8]})
     work(settings)
     best = optuna.load_study(study_name="study", storage=database.storage).best_trial.number
-    folder = settings.artifacts / "studies" / str(study_id) / "trials"
-    assert sorted(path.name for path in folder.iterdir()) == [str(best)]
+    assert kept(settings, study_id) == [str(best)]
 
 
 def test_a_given_checkpoint_replaces_pretraining(database: Database, settings: Settings, create: Create) -> None:
