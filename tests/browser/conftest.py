@@ -49,6 +49,10 @@ class Service:
         answer = httpx.post(f"{self.url}/api/v1/studies", json={"model": "S3Rec", "dataset": "walks"} | study)
         assert answer.status_code == 201, answer.text
 
+    def act(self, name: str, verb: str) -> None:
+        """Pause, resume, stop or cancel a study."""
+        httpx.post(f"{self.url}/api/v1/studies/{name}/{verb}").raise_for_status()
+
     def state_of(self, name: str) -> str:
         return str(httpx.get(f"{self.url}/api/v1/studies/{name}").json()["state"])
 

@@ -22,6 +22,7 @@ from tuner.settings import Settings
 _log = logging.getLogger(__name__)
 
 _ASSETS = Path(__file__).parent / "assets"
+_ICON = "/assets/favicon.svg"
 
 
 def mount(app: FastAPI, settings: Settings) -> None:
@@ -72,6 +73,8 @@ class _OneDocument:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            if scope["path"] == "/favicon.ico":  # what a browser asks for where a document names no icon, as JSON can't
+                scope = {**scope, "path": _ICON, "raw_path": _ICON.encode()}
             parts = [part for part in scope["path"].split("/") if part]
             if any(routing.match(path, parts) is not None for path in self._paths):
                 scope = {**scope, "path": "/", "raw_path": b"/"}

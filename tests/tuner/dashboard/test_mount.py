@@ -46,6 +46,7 @@ def test_routes_of_the_application_come_first(client: TestClient) -> None:
 def test_assets_are_served_from_here(client: TestClient) -> None:
     assert "--accent" in client.get("/assets/style.css").text
     assert "rectunerTheme" in client.get("/assets/grid.js").text
+    assert client.get("/favicon.ico").headers["content-type"].startswith("image/svg")
 
 
 def test_two_applications_in_one_process(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from model.recommender import Stage
 from model.registry import DEFAULT, get_model, model_names, parameters_of
 from tuner import space
 from tuner.assembly import StudyOptions, assemble, describe
+from tuner.dashboard.acting import acting
 from tuner.dashboard.components import text
 from tuner.dashboard.context import Context
 from tuner.dashboard.pages.page import Page
@@ -155,21 +156,16 @@ def _register(app: Dash, context: Context) -> None:
             return html.Div(str(error), className="problem")
         return _explained(found, remarks)
 
-    @app.callback(
-        Output("location", "pathname", allow_duplicate=True),
-        Output("launch-message", "children"),
-        Input("launch-go", "n_clicks"),
-        State("launch-params", "value"),
-        State("launch-model", "value"),
-        State("launch-dataset", "value"),
-        State("launch-name", "value"),
-        State("launch-sampler", "value"),
-        State("launch-trials", "value"),
-        State("launch-config", "value"),
-        prevent_initial_call=True,
+    fields = ("params", "model", "dataset", "name", "sampler", "trials", "config")
+
+    @acting(
+        app,
+        [Output("location", "pathname", allow_duplicate=True), Output("launch-message", "children")],
+        [Input("launch-go", "n_clicks")],
+        [State(f"launch-{field}", "value") for field in fields],
         running=[(Output("launch-go", "disabled"), True, False)],
     )
-    async def launch(_clicks: int, params: str | None, *fields: Any) -> tuple[Any, Any]:
+    async def launch(_clicked: str, params: str | None, *fields: Any) -> tuple[Any, Any]:
         try:
             name = await to_thread.run_sync(_launch, context, params or "", *fields)
         except ValidationError as error:

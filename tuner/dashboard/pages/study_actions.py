@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from anyio import to_thread
-from dash import Dash, Input, Output, State, ctx, dcc, html
+from dash import Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
+from tuner.dashboard.acting import acting
 from tuner.dashboard.components.icons import icon
 from tuner.dashboard.context import Context
 from tuner.engine import study as engine
@@ -55,19 +56,17 @@ def buttons(study: StudySummary) -> Component:
 def register(app: Dash, context: Context) -> None:
     """One callback for all buttons; what the engine says stands in ``study-message``."""
 
-    @app.callback(
-        Output("study-message", "children"),
+    clicks = [
         Input("study-pause", "n_clicks"),
         Input("study-resume", "n_clicks"),
         Input("study-stop", "n_clicks"),
         Input("study-cancel-sure", "submit_n_clicks"),
-        State("study-name", "data"),
-        prevent_initial_call=True,
-    )
-    async def act(*values: Any) -> Any:
-        verb = str(ctx.triggered_id).split("-")[1]
+    ]
+
+    @acting(app, Output("study-message", "children"), clicks, [State("study-name", "data")])
+    async def act(clicked: str, name: str) -> Any:
         try:
-            await to_thread.run_sync(_VERBS[verb], context.database, values[-1])
+            await to_thread.run_sync(_VERBS[clicked.split("-")[1]], context.database, name)
         except TunerError as error:
             return html.Div(str(error), className="card error", role="alert")
         return None
