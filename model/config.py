@@ -119,6 +119,10 @@ class Config(Mapping[str, Any]):
         for key, value in self.given.items():
             name = key.partition(".")[2]
             if _scope(key) is not None and name in self._schema:
+                if self._schema[name].measures:
+                    raise ConfigError(
+                        f"{key} = {value!r}: {name} decides what is measured and holds for all stages. Write {name}."
+                    )
                 self._schema[name].check(value)
 
 

@@ -5,11 +5,13 @@ Keys that shape the data set carry no stage: the data's fingerprint stands for t
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from model.parameters import ANY_STAGE, Parameter
 
 _TRAINING = frozenset({ANY_STAGE})
+_measuring = partial(Parameter, measures=True)
 
 ENVIRONMENT = (
     Parameter("seed", "int", 2020, "Seed of initialisation, data order and all noise.", minimum=0, maximum=2**32 - 1),
@@ -21,30 +23,32 @@ ENVIRONMENT = (
     Parameter("loss_decimal_place", "int", 4, "Decimals of losses in logs.", minimum=0),
 )
 
+# All of these enter the data's fingerprint. Two shape only what a model sees of the data: the same next items of the
+# same users are ranked among the same items, so that they can be searched.
 DATA = (
-    Parameter("data_path", "str", "dataset/", "Folder that holds one folder per data set."),
-    Parameter("encoding", "str", None, "Encoding of the atomic files; UTF-8 unless set.", nullable=True),
-    Parameter("field_separator", "str", "\t", "What separates columns."),
-    Parameter("seq_separator", "str", " ", "What separates the values of a sequence column."),
-    Parameter("USER_ID_FIELD", "str", "user_id", "Column of user ids."),
-    Parameter("ITEM_ID_FIELD", "str", "item_id", "Column of item ids."),
-    Parameter("TIME_FIELD", "str", "timestamp", "Column that orders a user's interactions."),
-    Parameter("LIST_SUFFIX", "str", "_list", "Suffix of history columns in benchmark files."),
+    _measuring("data_path", "str", "dataset/", "Folder that holds one folder per data set."),
+    _measuring("encoding", "str", None, "Encoding of the atomic files; UTF-8 unless set.", nullable=True),
+    _measuring("field_separator", "str", "\t", "What separates columns."),
+    _measuring("seq_separator", "str", " ", "What separates the values of a sequence column."),
+    _measuring("USER_ID_FIELD", "str", "user_id", "Column of user ids."),
+    _measuring("ITEM_ID_FIELD", "str", "item_id", "Column of item ids."),
+    _measuring("TIME_FIELD", "str", "timestamp", "Column that orders a user's interactions."),
+    _measuring("LIST_SUFFIX", "str", "_list", "Suffix of history columns in benchmark files."),
     Parameter("MAX_ITEM_LIST_LENGTH", "int", 50, "Longest history; older events are cut off.", minimum=1),
-    Parameter("seq_len", "dict", None, "Longest value of sequence columns, by column.", nullable=True),
-    Parameter("load_col", "dict", {"inter": ["user_id", "item_id"]}, "Columns to load.", nullable=True),
-    Parameter("unload_col", "dict", None, "Columns not to load, by file.", nullable=True),
+    _measuring("seq_len", "dict", None, "Longest value of sequence columns, by column.", nullable=True),
+    _measuring("load_col", "dict", {"inter": ["user_id", "item_id"]}, "Columns to load.", nullable=True),
+    _measuring("unload_col", "dict", None, "Columns not to load, by file.", nullable=True),
     Parameter("unused_col", "dict", None, "Columns dropped once filtering is done.", nullable=True),
-    Parameter("rm_dup_inter", "any", None, "Duplicates: keep 'first', 'last', or False: none.", nullable=True),
-    Parameter("val_interval", "dict", None, "Values to keep, by column: '[3,inf)' or a list.", nullable=True),
-    Parameter("filter_inter_by_user_or_item", "bool", True, "Drop interactions of unlisted users or items."),
-    Parameter("user_inter_num_interval", "any", "[0,inf)", "Interactions a user must have.", nullable=True),
-    Parameter("item_inter_num_interval", "any", "[0,inf)", "Interactions an item must have.", nullable=True),
-    Parameter("alias_of_user_id", "list", None, "Columns that hold user ids too.", nullable=True),
-    Parameter("alias_of_item_id", "list", None, "Columns that hold item ids too.", nullable=True),
-    Parameter("normalize_field", "list", None, "Columns scaled to [0, 1].", nullable=True),
-    Parameter("normalize_all", "bool", None, "Whether all float columns are scaled to [0, 1].", nullable=True),
-    Parameter("benchmark_filename", "list", None, "Suffixes of ready train, valid, test files.", nullable=True),
+    _measuring("rm_dup_inter", "any", None, "Duplicates: keep 'first', 'last', or False: none.", nullable=True),
+    _measuring("val_interval", "dict", None, "Values to keep, by column: '[3,inf)' or a list.", nullable=True),
+    _measuring("filter_inter_by_user_or_item", "bool", True, "Drop interactions of unlisted users or items."),
+    _measuring("user_inter_num_interval", "any", "[0,inf)", "Interactions a user must have.", nullable=True),
+    _measuring("item_inter_num_interval", "any", "[0,inf)", "Interactions an item must have.", nullable=True),
+    _measuring("alias_of_user_id", "list", None, "Columns that hold user ids too.", nullable=True),
+    _measuring("alias_of_item_id", "list", None, "Columns that hold item ids too.", nullable=True),
+    _measuring("normalize_field", "list", None, "Columns scaled to [0, 1].", nullable=True),
+    _measuring("normalize_all", "bool", None, "Whether all float columns are scaled to [0, 1].", nullable=True),
+    _measuring("benchmark_filename", "list", None, "Suffixes of ready train, valid, test files.", nullable=True),
 )
 
 TRAINING = (
@@ -95,8 +99,8 @@ SEQUENTIAL_EVAL_ARGS: dict[str, Any] = {
 }
 
 EVALUATION = (
-    Parameter("eval_args", "dict", SEQUENTIAL_EVAL_ARGS, "Split, order, grouping and candidates."),
-    Parameter(
+    _measuring("eval_args", "dict", SEQUENTIAL_EVAL_ARGS, "Split, order, grouping and candidates."),
+    _measuring(
         "valid_users",
         "int",
         None,
@@ -104,20 +108,14 @@ EVALUATION = (
         minimum=1,
         nullable=True,
     ),
-    Parameter("repeatable", "bool", True, "Whether items may be recommended again.", choices=(True,)),
-    Parameter("metrics", "list", ["Recall", "MRR", "NDCG", "Hit", "Precision"], "Metrics to report."),
-    Parameter("topk", "list", [10], "Lengths of the ranked lists."),
-    Parameter("valid_metric", "str", "MRR@10", "Metric that decides: early stopping, best epoch, objective."),
-    Parameter("valid_metric_bigger", "bool", True, "Follows from valid_metric; a value set here is ignored."),
+    _measuring("repeatable", "bool", True, "Whether items may be recommended again.", choices=(True,)),
+    _measuring("metrics", "list", ["Recall", "MRR", "NDCG", "Hit", "Precision"], "Metrics to report."),
+    _measuring("topk", "list", [10], "Lengths of the ranked lists."),
+    _measuring("valid_metric", "str", "MRR@10", "Metric that decides: early stopping, best epoch, objective."),
+    _measuring("valid_metric_bigger", "bool", True, "Follows from valid_metric; a value set here is ignored."),
     Parameter("eval_batch_size", "int", 4096, "Samples per evaluation batch.", minimum=1),
-    Parameter("metric_decimal_place", "int", 4, "Decimals that metrics are rounded to.", minimum=0),
-    Parameter("tail_ratio", "float", None, "What counts as tail in TailPercentage.", minimum=0.0, nullable=True),
-)
-
-# What decides how a trial is measured. Values that were measured in different ways can't be compared, so that a search
-# can't vary these.
-PROTOCOL = frozenset(
-    "eval_args repeatable valid_users valid_metric valid_metric_bigger metric_decimal_place tail_ratio".split()
+    _measuring("metric_decimal_place", "int", 4, "Decimals that metrics are rounded to.", minimum=0),
+    _measuring("tail_ratio", "float", None, "What counts as tail in TailPercentage.", minimum=0.0, nullable=True),
 )
 
 COMMON: tuple[Parameter, ...] = ENVIRONMENT + DATA + TRAINING + EVALUATION

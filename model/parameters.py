@@ -35,6 +35,9 @@ class Parameter:
         stages: names of the training stages whose weights this key shapes. Empty for keys that shape none
             (evaluation, environment, where files lie) and for keys that shape the data set, which has its own
             fingerprint.
+        measures: whether the key decides what the reported values mean: which interactions there are, how they are
+            split, what is ranked and by which metric. Values under two settings of such a key can't be compared, so
+            that it holds for all trials and all stages of a study alike, and a search can't vary it.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Parameter:
     maximum: float | None = None
     nullable: bool = False
     stages: frozenset[str] = frozenset()
+    measures: bool = False
 
     def shapes(self, stage: str) -> bool:
         """Whether the key changes the weights that ``stage`` ends with."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -63,8 +64,14 @@ def get_model(name: str) -> ModelDefinition:
 
 @cache
 def parameters_of(name: str) -> dict[str, Parameter]:
-    """The schema of a model's configuration: the common keys, then its own."""
-    return by_name((*COMMON, *get_model(name).parameters))
+    """The schema of a model's configuration: the common keys, then its own.
+
+    A model's own version of a common key has another default or doc, and decides as much what is measured.
+    """
+    common = by_name(COMMON)
+    measuring = {key for key, parameter in common.items() if parameter.measures}
+    own = [replace(each, measures=each.measures or each.name in measuring) for each in get_model(name).parameters]
+    return common | by_name(own)
 
 
 def _unknown(name: str) -> str:

@@ -61,7 +61,8 @@ def fingerprint(files: Files, config: Config) -> str:
             digest.update(path.name.encode() + b"\0" + hashlib.file_digest(content, "sha256").digest())
     # Where the files lie does not matter, what is read from them does.
     shaping = {parameter.name: config[parameter.name] for parameter in DATA if parameter.name != "data_path"}
-    shaping["split"] = {key: config["eval_args"][key] for key in ("split", "order", "group_by")}
+    # What is ranked in an evaluation shapes no sample.
+    shaping["split"] = {key: value for key, value in config["eval_args"].items() if key != "mode"}
     digest.update(json.dumps(shaping, sort_keys=True, default=str).encode())
     return digest.hexdigest()
 

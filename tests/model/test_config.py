@@ -191,6 +191,12 @@ def test_a_value_that_does_not_fit_is_refused_with_its_key(key: str, value: Any)
         load_config("S3Rec", "d", config_dict={key: value})
 
 
+@pytest.mark.parametrize("key", ["eval_args", "user_inter_num_interval", "valid_metric", "load_col"])
+def test_what_is_measured_is_the_same_in_all_stages(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"finetune\.{key} = .*holds for all stages\. Write {key}\."):
+        load_config("S3Rec", "d", config_dict={f"finetune.{key}": None})
+
+
 @pytest.mark.parametrize(
     ("sampling", "problem"),
     [

@@ -50,7 +50,9 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     (tmp_path / "other_models.py").write_text(
         "from dataclasses import replace\nfrom model.popularity import DEFINITION\n"
-        "TWIN = replace(DEFINITION, name='Twin')\nNUMBER = 1\n"
+        "from model.parameters import Parameter\n"
+        "OWN = (Parameter('valid_metric', 'str', 'Hit@5', ''), Parameter('learner', 'str', 'sgd', ''))\n"
+        "TWIN = replace(DEFINITION, name='Twin', parameters=OWN)\nNUMBER = 1\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
@@ -61,6 +63,13 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_model_of_another_distribution_is_found_by_its_entry_point(plugin: Path) -> None:
     assert registry.get_model("Twin").name == "Twin"
     assert registry.model_names()[-1] == "Twin"
+
+
+def test_a_models_own_version_of_a_common_key_measures_as_much(plugin: Path) -> None:
+    schema = registry.parameters_of("Twin")
+    registry.parameters_of.cache_clear()
+    assert (schema["valid_metric"].default, schema["valid_metric"].measures) == ("Hit@5", True)
+    assert not schema["learner"].measures
 
 
 def test_an_entry_point_that_is_no_model_is_an_error(plugin: Path) -> None:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from model.config import Config
-from model.defaults import DATA, ENVIRONMENT, EVALUATION
+from model.defaults import ENVIRONMENT
 from tuner.engine.plan import Plan, make_plan
 from tuner.errors import SpaceError, SpecificationError, StudyNotFound
 from tuner.specification import StudySpecification
@@ -33,7 +33,6 @@ _INDIFFERENT = frozenset(
     {"data_path", "encoding", "field_separator", "seq_separator", "seq_len", "MAX_ITEM_LIST_LENGTH"}
     | {"load_col", "unload_col", "metrics", "topk", "eval_batch_size", "metric_decimal_place"}
 )
-_JUDGED = tuple(parameter.name for parameter in DATA + EVALUATION if parameter.name not in _INDIFFERENT)
 _NOT_TRAINING = _INDIFFERENT | {parameter.name for parameter in ENVIRONMENT if parameter.name != "seed"}
 
 
@@ -82,7 +81,7 @@ def _check_comparable(study: Study, source: Plan, plan: Plan) -> None:
         ("dataset", source.specification.dataset, plan.specification.dataset),
         ("valid_metric", study.metric, plan.metric),
         ("direction", study.direction, plan.direction),
-        *((key, source.config.get(key), plan.config.get(key)) for key in _JUDGED),
+        *((key, source.config.get(key), plan.config.get(key)) for key in _judged(plan)),
     ]
     for key, theirs, ours in pairs:
         if theirs != ours:
@@ -90,6 +89,13 @@ def _check_comparable(study: Study, source: Plan, plan: Plan) -> None:
                 f"warm_start = {study.name!r}: its values can't be compared with this study's, for its {key} is "
                 f"{theirs!r} and this one's is {ours!r}. Begin from another study, or from none."
             )
+
+
+def _judged(plan: Plan) -> Iterator[str]:
+    """Keys that must agree: what decides what is measured, the model's own keys included."""
+    for name, parameter in plan.schema.items():
+        if parameter.measures and name not in _INDIFFERENT:
+            yield name
 
 
 def _fitting(database: Database, study: Study, source: Plan, plan: Plan) -> WarmStart:

@@ -7,7 +7,6 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from model.defaults import PROTOCOL
 from model.errors import ConfigError
 from model.parameters import ANY_STAGE
 from tuner.errors import SpaceError
@@ -21,7 +20,7 @@ def check_space(space: SearchSpace, schema: Mapping[str, Parameter], fixed: froz
     """Raise SpaceError for the first parameter that the model can't take, naming its line in the file."""
     for searched in space.parameters:
         try:
-            _check_comparable(searched)
+            _check_comparable(searched, schema)
             _check_fixed(searched, fixed)
             declared = _declared(searched, schema)
             _check_stage(searched, declared, schema)
@@ -36,11 +35,11 @@ def check_space(space: SearchSpace, schema: Mapping[str, Parameter], fixed: froz
             ) from None
 
 
-def _check_comparable(searched: SpaceParameter) -> None:
-    if searched.key in PROTOCOL:
+def _check_comparable(searched: SpaceParameter, schema: Mapping[str, Parameter]) -> None:
+    if searched.key in schema and schema[searched.key].measures:
         raise SpaceError(
-            f"{searched.key} is part of how trials are measured, and values that were measured in different ways "
-            "can't be compared.",
+            f"{searched.key} decides what is measured, and values that were measured in different ways can't be "
+            "compared.",
             "Remove it from the params file and set it in the configuration, for all trials alike.",
         )
 

@@ -11,6 +11,7 @@ import pytest
 
 from model.config import load_config
 from model.errors import ConfigError
+from model.parameters import Parameter
 from model.registry import get_model, parameters_of
 from tuner import space
 from tuner.errors import SpaceError
@@ -96,12 +97,25 @@ def test_any_model_can_have_a_review() -> None:
     assert review_space(found, definition, config) == ("weight_decay has no effect in some trials: learner is sgd.",)
 
 
-@pytest.mark.parametrize(
-    "line", ["eval_args choice ['{}']", "valid_metric choice ['MRR@10']", "valid_users choice [9]"]
-)
-def test_a_search_over_how_trials_are_measured_is_refused(line: str) -> None:
+MEASURING = [name for name, parameter in parameters_of("SURGE").items() if parameter.measures]
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_a_search_over_what_is_measured_is_refused(name: str) -> None:
     with pytest.raises(SpaceError, match=r"hyper\.test:1:1: .*can't be compared.*set it in the configuration"):
-        space.parse(line + "\n").check(parameters_of("SURGE"))
+        space.parse(f"{name} choice ['{{}}']\n").check(parameters_of("SURGE"))
+
+
+def test_filters_and_the_protocol_are_what_is_measured() -> None:
+    assert {"item_inter_num_interval", "val_interval", "rm_dup_inter", "load_col", "benchmark_filename"} < {*MEASURING}
+    assert {"eval_args", "valid_users", "valid_metric", "metric_decimal_place", "tail_ratio", "topk"} < {*MEASURING}
+    assert not {"MAX_ITEM_LIST_LENGTH", "learning_rate", "eval_batch_size"} & {*MEASURING}
+
+
+def test_a_models_own_key_may_decide_what_is_measured() -> None:
+    own = Parameter("ranked_items", "int", 10, "How many items are ranked.", measures=True)
+    with pytest.raises(SpaceError, match="ranked_items decides what is measured"):
+        space.parse("ranked_items choice [10, 20]\n").check({**parameters_of("SURGE"), "ranked_items": own})
 
 
 def test_an_option_may_spell_a_mapping() -> None:
