@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read without running anything they contain.
+"""Checkpoints: written whole or not at all, checked when they are read, which runs nothing that they contain.
 
 The file is RecBole's dictionary (``state_dict``, ``optimizer``, ``epoch``, ``config``, ``other_parameter``, ...) with
 one section more, ``rectuner``. Everything in it is a tensor, number, text or container, so torch reads it with
@@ -7,18 +7,20 @@ one section more, ``rectuner``. Everything in it is a tensor, number, text or co
 
 from __future__ import annotations
 
+import errno
 import pickle
 import warnings
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from model.errors import CheckpointError, CheckpointMismatch, CheckpointNotFound
+from model.errors import CheckpointError, CheckpointMismatch, CheckpointNotFound, CheckpointUnreadable
 from model.foreign import load_foreign
-from model.whole_files import save_whole
+from model.whole_files import damaged_part, save_whole
 
 if TYPE_CHECKING:
     from model.config import Config
@@ -35,13 +37,19 @@ _SHAPED_BY = {
 }
 
 
-def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+def save_checkpoint(path: Path, content: Mapping[str, Any], announce: Callable[[str], None] | None = None) -> str:
     """Write a checkpoint so that readers see the old file or the new one, never a part.
+
+    Args:
+        announce: called with the file's SHA-256 before the file appears; if it raises, the file does not.
+
+    Returns:
+        The file's SHA-256.
 
     Raises:
         OSError: the folder can't be written, or the disk is full; an old file is untouched.
     """
-    save_whole(path, _on_cpu(dict(content)))
+    return save_whole(path, _on_cpu(dict(content)), announce)
 
 
 def _on_cpu(value: Any) -> Any:
@@ -56,41 +64,102 @@ def _on_cpu(value: Any) -> Any:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of Rectuner or RecBole onto the CPU.
+    """Read a checkpoint of Rectuner or RecBole onto the CPU, if everything in it is as it was written.
 
     Raises:
         CheckpointNotFound: there is no such file.
-        CheckpointError: it is no checkpoint.
+        CheckpointUnreadable: it can't be opened or read just now.
+        CheckpointError: it is no checkpoint, or damaged.
     """
-    if not path.is_file():
-        raise CheckpointNotFound(
-            f"{path}: there is no checkpoint{_others(path)}. "
-            "Pretrain first (train_stage: pretrain), or correct pre_model_path."
-        )
     try:
-        content = _read(path)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: can't be read as a checkpoint: {error}") from error
+        with path.open("rb") as file:
+            content = _checked(file, path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointNotFound(
+            f"{path}: there is no checkpoint{_others(path.parent)}. "
+            "Pretrain first (train_stage: pretrain), or correct pre_model_path."
+        ) from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{path}: is a folder{_others(path)}. Name a file.") from None
+    except OSError as error:
+        # A disk that can't read what it has written is damage; the rest may be over in a moment.
+        kind = CheckpointError if error.errno == errno.EIO else CheckpointUnreadable
+        raise kind(f"{path}: can't be read ({error.strerror or error}).") from error
     state = content.get("state_dict")
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise CheckpointError(f"{path}: has no state_dict of tensors; it is no checkpoint of a recommender.")
+    if not isinstance(content.get("rectuner", {}), Mapping):
+        raise CheckpointError(f"{path}: the section rectuner is no mapping; it is no checkpoint that Rectuner wrote.")
+    if not isinstance(content.get("config", {}), Mapping):
+        content["config"] = {}
     return content
 
 
-def _others(path: Path) -> str:
+def _others(folder: Path) -> str:
     """The checkpoints that are in the folder, the newest few."""
-    found = sorted(path.parent.glob("*.pth"), key=lambda other: other.stat().st_mtime, reverse=True)
+    found = sorted(folder.glob("*.pth"), key=lambda other: other.stat().st_mtime, reverse=True)
     return f" (in that folder: {', '.join(other.name for other in found[:5])})" if found else ""
 
 
-def _read(path: Path) -> dict[str, Any]:
+# How a file begins that torch wrote before its format of 2020, which has no checksums.
+_EARLIER = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+
+
+def _checked(file: IO[bytes], path: Path) -> dict[str, Any]:
+    """Content of an open file whose checksums agree.
+
+    Raises:
+        CheckpointError: they don't, or it is something else.
+        OSError: it can't be read.
+    """
+    beginning = file.read(64)
+    if not beginning.startswith(_EARLIER):
+        _check_parts(file, path, beginning)
+    file.seek(0)
+    try:
+        content = _read(file, path)
+    except (CheckpointError, OSError, MemoryError):
+        raise
+    except Exception as error:  # a file of somebody else's may raise whatever it likes
+        raise CheckpointError(
+            f"{path}: is a file of torch's, but no checkpoint that can be read ({type(error).__name__}: {error})."
+        ) from error
+    return content if isinstance(content, dict) else {}
+
+
+def _check_parts(file: IO[bytes], path: Path, beginning: bytes) -> None:
+    again = "Take another copy of it, or make it again."
+    if not zipfile.is_zipfile(file):
+        if not beginning:
+            raise CheckpointError(f"{path}: is empty. {again}")
+        if beginning.startswith(b"PK"):
+            raise CheckpointError(
+                f"{path}: is cut off or damaged; its end, which says what is in it, is missing. {again}"
+            )
+        what = "a text" if beginning.isascii() else "something else"
+        raise CheckpointError(
+            f"{path}: is no checkpoint that torch.save wrote, but {what} that begins with {beginning[:20]!r}."
+        )
+    try:
+        part = damaged_part(file)
+    except OSError:
+        raise
+    except Exception as error:  # zipfile has a dozen for what a list of parts can have wrong
+        raise CheckpointError(f"{path}: is damaged ({error}). {again}") from error
+    if part is not None:
+        raise CheckpointError(f"{path}: is damaged: {part} is not what was written. {again}")
+
+
+def _read(file: IO[bytes], path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of RecBole's pickle protocol before it refuses it
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        return load_foreign(path)
-    return content if isinstance(content, dict) else {}
+        file.seek(0)
+        return load_foreign(file, path)
 
 
 def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path, config: Config, items: str) -> None:

@@ -34,6 +34,10 @@ class CheckpointNotFound(CheckpointError):
     """There is no file at the given path."""
 
 
+class CheckpointUnreadable(CheckpointError):
+    """The file could not be opened or read just now; what is in it may be whole. The cause is the OSError."""
+
+
 class CheckpointMismatch(CheckpointError):
     """The checkpoint was made for another data set, model or shape."""
 

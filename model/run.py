@@ -25,6 +25,7 @@ from model.evaluation import evaluate
 from model.protocol import cheaper_validation, protocol_of
 from model.recommender import ModelDefinition, Recommender, Stage, stage_key
 from model.registry import parameters_of
+from model.run_state import check_run_state
 from model.training import EarlyStopping, make_optimizer, train_epoch
 
 _log = logging.getLogger(__name__)
@@ -155,8 +156,14 @@ class StageRun:
             return None
         return evaluate(self.model, self._dataset, "valid", self._config, self.epoch)
 
-    def save(self, path: Path, *, best: bool = False) -> None:
+    def save(self, path: Path, *, best: bool = False, announce: Callable[[str], None] | None = None) -> str:
         """Write a checkpoint to resume from, or with ``best`` one with the best epoch's weights to use.
+
+        Args:
+            announce: called with the file's SHA-256 before the file appears; if it raises, the file does not.
+
+        Returns:
+            The file's SHA-256.
 
         Raises:
             OSError: it can't be written; an earlier file is untouched.
@@ -189,7 +196,7 @@ class StageRun:
             "optimizer": self._optimizer.state_dict(),
             "rectuner": section,
         }
-        save_checkpoint(path, content)
+        return save_checkpoint(path, content, announce)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint that :meth:`save` wrote for a run of the same data, seed and settings.
@@ -202,6 +209,7 @@ class StageRun:
         """
         content = load_checkpoint(path)
         self._check_resumable(content, path)
+        check_run_state(content, path, self._optimizer)
         section = content["rectuner"]
         load_weights(self.model, content, path, self._config, items_digest(self._dataset, self._config))
         self._optimizer.load_state_dict(content["optimizer"])
@@ -217,16 +225,17 @@ class StageRun:
         section = content.get("rectuner") or {}
         if section.get("format") != FORMAT or not section.get("resumable"):
             raise CheckpointMismatch(f"{path}: holds weights, but not the state of a run that could be continued.")
-        if (section["stage"], section["key"]) != (self.stage, self._key):
+        if (section.get("stage"), section.get("key")) != (self.stage, self._key):
             raise CheckpointMismatch(
-                f"{path}: belongs to another run ({section['stage']} on {section['dataset']}); this is {self.stage} "
-                f"on {self._dataset.name}. Different: {self._differences(content['config'])}."
+                f"{path}: belongs to another run ({section.get('stage')} on {section.get('dataset')}); this is "
+                f"{self.stage} on {self._dataset.name}. Different: {self._differences(content.get('config') or {})}."
             )
-        if self._stage.validates and section["protocol"] != self._protocol():
+        if self._stage.validates and section.get("protocol") != self._protocol():
             raise CheckpointMismatch(
-                f"{path}: its best score was measured as {section['protocol']}, this run measures {self._protocol()}."
+                f"{path}: its best score was measured as {section.get('protocol')}, this run measures "
+                f"{self._protocol()}."
             )
-        epoch = content["epoch"] + 1
+        epoch = content["epoch"] + 1 if isinstance(content.get("epoch"), int) else 0
         if epoch > self.epochs:
             raise CheckpointMismatch(
                 f"{path}: is {epoch} epochs long, this run wants {self.epochs} ({self._stage.epochs_key})."

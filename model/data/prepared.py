@@ -1,7 +1,8 @@
 """Prepared data sets: read and split once per machine, then mapped into the memory of every process that wants one.
 
 A file holds the tensors of one data set under one data configuration; its name is a hash of both, so that a changed
-file, or a changed key that shapes the data, is another entry. Processes that map the same file share its memory.
+file, or a changed key that shapes the data, is another entry. Processes that map the same file share its memory. Its
+checksums are looked at when it is opened: what is not as it was written is prepared again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,13 @@ from model.data.dataset import SequentialDataset, load_dataset
 from model.data.fields import Ragged
 from model.data.reading import find_files, fingerprint
 from model.data.sequences import Samples
-from model.whole_files import save_whole
+from model.whole_files import damaged_part, save_whole
 
 _log = logging.getLogger(__name__)
 
 # What the files hold; a program that reads, makes or writes them otherwise has another number.
 FORMAT = 2
 _SPLITS = ("train", "valid", "test")
-_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
 
 
 def load_prepared(config: Config, folder: Path, bound: float) -> SequentialDataset:
@@ -74,11 +73,13 @@ def _read(path: Path, key: str, item_file: Path) -> SequentialDataset | None:
     if not path.is_file():
         return None
     try:
+        if (part := damaged_part(path)) is not None:
+            raise ValueError(f"{part} is not what was written")
         content = torch.load(path, mmap=True, weights_only=True)
         if content["fingerprint"] != key:
             raise ValueError("it is of another data set")
         return _dataset(content, item_file)
-    except _UNREADABLE as error:
+    except Exception as error:  # noqa: BLE001 - logged; there are a dozen for what a damaged file can have wrong
         _log.warning("%s: can't be used (%s) and is prepared again.", path, error)
         path.unlink(missing_ok=True)
         return None

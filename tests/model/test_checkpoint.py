@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import sys
@@ -20,7 +21,8 @@ from model.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from model.config import Config
 from model.conversion import convert_checkpoint
 from model.data import SequentialDataset, load_dataset, synthetic
-from model.errors import CheckpointError, CheckpointMismatch, CheckpointNotFound
+from model.errors import CheckpointError, CheckpointMismatch, CheckpointNotFound, CheckpointUnreadable
+from model.foreign import Inert
 from model.registry import get_model
 from model.run import StageRun, start_run
 
@@ -63,11 +65,52 @@ def test_a_missing_file_is_named_with_the_ones_beside_it(tmp_path: Path) -> None
         load_checkpoint(tmp_path / "S3Rec-toy-100.pth")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut off"])
-def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"hello", "no checkpoint that torch.save wrote, but a text that begins with b'hello'"),
+        (b"\x89PNG\r\n\x1a\n", "no checkpoint that torch.save wrote, but something else that begins with"),
+        (pickle.dumps({"state_dict": {}}), "no checkpoint that torch.save wrote"),
+        (b"PK\x03\x04 cut off", "is cut off"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "broken.pth"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"broken\.pth"):
+    with pytest.raises(CheckpointError, match=rf"broken\.pth: .*{words}"):
+        load_checkpoint(path)
+
+
+def test_a_folder_is_no_checkpoint_and_says_what_is_in_it(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "one.pth", {"state_dict": {}})
+    with pytest.raises(CheckpointError, match=r"is a folder \(in that folder: one\.pth\)"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "one.pth"
+    save_checkpoint(path, {"state_dict": {}})
+    for error, kind in ((errno.EACCES, CheckpointUnreadable), (errno.EIO, CheckpointError)):
+
+        def refuse(*_: Any, error: int = error) -> Any:
+            raise OSError(error, os.strerror(error))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", refuse)
+            with pytest.raises(CheckpointError, match=r"one\.pth: can't be read") as raised:
+                load_checkpoint(path)
+        assert type(raised.value) is kind  # a disk's own error is damage, the other may pass
+
+
+def test_a_flipped_bit_is_noticed_though_torch_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "flipped.pth"
+    save_checkpoint(path, {"state_dict": {"w": torch.ones(1000)}})
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.ones(1000).numpy().tobytes()) + 2000] ^= 1
+    path.write_bytes(content)
+    assert not torch.equal(torch.load(path, weights_only=True)["state_dict"]["w"], torch.ones(1000))
+    with pytest.raises(CheckpointError, match=r"flipped\.pth: is damaged: archive/data/0 is not what was written"):
         load_checkpoint(path)
 
 
@@ -205,12 +248,35 @@ def test_a_converted_file_has_everything_but_the_objects(tmp_path: Path, recbole
     torch.save(state, source, pickle_protocol=protocol)
     done = convert_checkpoint(source, target)
     assert (done.model, done.dataset, done.tensors, done.numbers) == ("S3Rec", "tiny", 1, 4)
-    assert done.dropped == ("best_valid_score",)  # a numpy object
+    assert done.dropped == ()
     content = torch.load(target, weights_only=True)
     assert content["state_dict"]["w"].tolist() == [0.0, 1.0, 2.0, 3.0]
     assert content["config"] == {"model": "S3Rec", "dataset": "tiny"}
     assert (content["epoch"], content["cur_step"], content["other_parameter"]) == (7, 2, {})
+    assert (type(content["best_valid_score"]), content["best_valid_score"]) == (float, 0.25)
     assert content["optimizer"]["param_groups"][0]["lr"] == 0.001
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
+def test_numpys_numbers_are_read_as_plain_ones(tmp_path: Path, protocol: int, module: str) -> None:
+    """RecBole's best_valid_score is one; numpy 1 and 2 keep what makes them in modules of different names."""
+    numbers = [np.float64(0.1), np.float32(0.5), np.float16(2), np.int64(-3), np.uint8(7), np.bool_(True)]
+    numbers += [np.array(1.25, dtype=">f8")[()], np.array(-2, dtype=">i4")[()]]
+    path = tmp_path / "theirs.pth"
+    content = {"state_dict": {"w": torch.ones(1)}, "numbers": numbers, "text": np.str_("é")}
+    torch.save(content, path, pickle_protocol=protocol)
+    if protocol == 2:  # names are lines there
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, part in parts.items():
+                archive.writestr(name, part.replace(b"numpy._core.multiarray\n", f"{module}\n".encode()))
+    read = load_checkpoint(path)
+    assert [(type(value), value) for value in read["numbers"]] == [
+        *((float, 0.1), (float, 0.5), (float, 2.0), (int, -3), (int, 7), (bool, True), (float, 1.25), (int, -2))
+    ]
+    assert isinstance(read["text"], Inert)
 
 
 def test_a_conversion_overwrites_nothing_unasked(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from model.checkpoint import load_checkpoint
 from model.config import Config
 from model.data import SequentialDataset, load_dataset
-from model.errors import CheckpointMismatch, NonFiniteLoss, TrainingError
+from model.errors import CheckpointError, CheckpointMismatch, NonFiniteLoss, TrainingError
 from model.registry import get_model
 from model.run import StageRun, start_run
 
@@ -227,6 +227,89 @@ def test_another_runs_state_is_refused_with_the_difference(
     config = small_config(**changes)
     with pytest.raises(CheckpointMismatch, match=words):
         begin(config, load_dataset(config), "finetune").resume(tmp_path / "one.pth")
+
+
+def _without(content: dict[str, Any], *keys: Any) -> None:
+    *above, last = keys
+    for key in above:
+        content = content[key]
+    del content[last]
+
+
+def _put(content: dict[str, Any], value: Any, *keys: Any) -> None:
+    *above, last = keys
+    for key in above:
+        content = content[key]
+    content[last] = value
+
+
+WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
+    "no epoch": (lambda content: _without(content, "epoch"), "epoch is None"),
+    "an epoch in words": (lambda content: _put(content, "two", "epoch"), "epoch is 'two'"),
+    "no patience": (lambda content: _without(content, "cur_step"), "cur_step is None"),
+    "a score in words": (lambda content: _put(content, "good", "best_valid_score"), "best_valid_score is 'good'"),
+    "no best epoch": (lambda content: _without(content, "rectuner", "best_epoch"), "best_epoch is None"),
+    "a best epoch to come": (lambda content: _put(content, 9, "rectuner", "best_epoch"), "best_epoch is 9"),
+    "another best epoch": (lambda content: _put(content, 1, "rectuner", "best_epoch"), "best epoch, 1, are missing"),
+    "no stage": (lambda content: _without(content, "rectuner", "stage"), "belongs to another run"),
+    "no section": (lambda content: _without(content, "rectuner"), "not the state of a run"),
+    "a section in words": (lambda content: _put(content, "mine", "rectuner"), "rectuner is no mapping"),
+    "no protocol": (lambda content: _without(content, "rectuner", "protocol"), "was measured as None"),
+    "no optimizer": (lambda content: _without(content, "optimizer"), "optimizer's state is missing"),
+    "an empty optimizer": (lambda content: _put(content, {}, "optimizer", "state"), "optimizer's state is empty"),
+    "a parameter too many": (
+        lambda content: _put(content, content["optimizer"]["state"][0], "optimizer", "state", 999),
+        "has a parameter 999",
+    ),
+    "a moment less": (
+        lambda content: _without(content, "optimizer", "state", 0, "exp_avg"),
+        "of parameter 0 is incomplete",
+    ),
+    "a moment of another shape": (
+        lambda content: _put(content, torch.ones(3), "optimizer", "state", 0, "exp_avg_sq"),
+        "of parameter 0 has another shape",
+    ),
+    "another optimizer": (
+        lambda content: _without(content, "optimizer", "param_groups", 0, "betas"),
+        "that of another optimizer",
+    ),
+    "a tensor less": (lambda content: _without(content, "state_dict", "LayerNorm.weight"), "missing in the checkpoint"),
+    "best weights of another": (
+        lambda content: _put(content, {"w": torch.ones(1)}, "rectuner", "best_weights"),
+        "best_weights are not of the model",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_state_with_wrong_or_missing_parts_is_refused_with_the_part(
+    small_config: MakeConfig, small_dataset: SequentialDataset, tmp_path: Path, case: str
+) -> None:
+    change, words = WRONG[case]
+    run = begin(small_config(epochs=4), small_dataset, "finetune")
+    for _ in range(2):
+        run.run_epoch()
+    run.best_epoch = run.epoch  # its weights are the last ones, and not in the file twice
+    run.save(tmp_path / "two.pth")
+    content = torch.load(tmp_path / "two.pth", weights_only=True)
+    change(content)
+    torch.save(content, tmp_path / "two.pth")
+    with pytest.raises(CheckpointError, match=rf"two\.pth: .*{words}"):
+        begin(small_config(epochs=4), small_dataset, "finetune").resume(tmp_path / "two.pth")
+
+
+@pytest.mark.parametrize("learner", ["adam", "adamw", "sgd", "adagrad", "rmsprop"])
+def test_the_state_of_every_optimizer_is_gone_on_from(
+    small_config: MakeConfig, small_dataset: SequentialDataset, tmp_path: Path, learner: str
+) -> None:
+    config = small_config(epochs=2, learner=learner)
+    run = begin(config, small_dataset, "finetune")
+    for epoch in range(2):  # at the beginning there is no state yet
+        run.save(tmp_path / "state.pth")
+        again = begin(config, small_dataset, "finetune")
+        again.resume(tmp_path / "state.pth")
+        assert again.epoch == epoch
+        run.run_epoch()
 
 
 def test_diverging_training_is_an_error(small_config: MakeConfig, small_dataset: SequentialDataset) -> None:

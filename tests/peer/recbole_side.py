@@ -2,7 +2,8 @@
 
     python recbole_side.py job.json
 
-The job names a stage, RecBole's settings and the file to write: a dictionary of tensors, numbers and texts.
+The job names a stage, RecBole's settings and the file to write: a dictionary of tensors, numbers and texts; perhaps
+also a checkpoint to go on from.
 """
 
 import json
@@ -29,6 +30,9 @@ def main(path: str) -> None:
     record = {"initial": weights(model), "items": list(dataset.field2id_token["item_id"]), "losses": [], "batches": []}
     watch(model, record)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    if job.get("resume"):
+        trainer.resume_checkpoint(job["resume"])
+        record["resumed"] = {"epoch": trainer.start_epoch, "best_valid_score": trainer.best_valid_score}
     _, result = trainer.fit(train, valid, saved=True, show_progress=False)
     record["final"] = weights(model)
     record["scores"] = scores(model, test)

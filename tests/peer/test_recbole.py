@@ -67,10 +67,11 @@ class Peer:
 
     folder: Path
 
-    def run(self, **settings: Any) -> dict[str, Any]:
+    def run(self, resume: str = "", **settings: Any) -> dict[str, Any]:
         """What RecBole did, see recbole_side.py."""
         job = {
             "dataset": "films",
+            "resume": resume,
             "config": {**SETTINGS, "data_path": str(self.folder), **settings},
             "output": str(self.folder / "record.pth"),
         }
@@ -171,6 +172,20 @@ def test_a_converted_file_of_recbole_is_read_by_recbole_and_here(peer: Peer, pre
     for name, value in pretraining["final"].items():
         assert torch.equal(theirs["initial"][name], value), name
         assert torch.equal(content["state_dict"][name], value), name
+
+
+def test_recbole_goes_on_from_a_converted_file(peer: Peer, pretraining: dict[str, Any]) -> None:
+    """Its best score is numpy's; without it, RecBole compares the next one with None."""
+    begun = peer.folder / "begun.pth"
+    convert_checkpoint(peer.folder / "saved" / "S3Rec-films-1.pth", begun)
+    settings = {"train_stage": "finetune", "pre_model_path": str(begun)}
+    first = peer.run(**settings, epochs=2)
+    plain = peer.folder / "finetuned.pth"
+    assert convert_checkpoint(peer.folder / first["checkpoint"], plain).dropped == ()
+    theirs = peer.run(resume=str(plain), **settings, epochs=4)
+    assert theirs["resumed"]["epoch"] == first["best_epoch"]
+    assert theirs["resumed"]["best_valid_score"] == first["valid_result"]["mrr@10"]
+    assert len(theirs["losses"]) == len(first["losses"]) // 2 * (4 - first["best_epoch"])
 
 
 @pytest.mark.parametrize("learner", ["adam", "sgd"])

@@ -110,7 +110,7 @@ def test_a_changed_file_is_read_again(
     assert before.fingerprint != after.fingerprint
 
 
-@pytest.mark.parametrize("damage", ["cut", "emptied", "exchanged", "something else"])
+@pytest.mark.parametrize("damage", ["cut", "emptied", "exchanged", "something else", "a flipped bit"])
 def test_a_damaged_entry_is_prepared_again(
     config: Callable[..., Config], folder: Path, preparations: list[Config], damage: str
 ) -> None:
@@ -122,6 +122,11 @@ def test_a_damaged_entry_is_prepared_again(
         path.write_bytes(b"")
     elif damage == "exchanged":
         torch.save({"fingerprint": "of another"}, path)
+    elif damage == "a flipped bit":
+        content = bytearray(path.read_bytes())
+        # It makes an item of another one, which nothing but a checksum can notice.
+        content[content.index(load_dataset(config()).train.items.numpy().tobytes()) + 100] ^= 1
+        path.write_bytes(content)
     else:
         path.write_text("import os")
     again = load_prepared(config(), folder, MUCH)
