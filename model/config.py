@@ -16,6 +16,7 @@ from typing import Any
 from model.defaults import ACCEPTED, BY_DATASET, SMALLER_IS_BETTER
 from model.errors import ConfigError
 from model.eval_args import check_keys, merge_eval_args
+from model.interval import Interval
 from model.literals import parse_literal, read_yaml
 from model.metrics import computed_keys
 from model.parameters import Parameter
@@ -112,6 +113,8 @@ class Config(Mapping[str, Any]):
             values[name] = parameter.check(values[name])
         computed_keys(values)  # raises for metrics that do not exist
         _check_clipping(values["clip_grad_norm"])
+        for key in ("user_inter_num_interval", "item_inter_num_interval"):
+            Interval.parse(values[key], key)
         _load_needed_columns(values, plain, self._schema, self.dataset)
         return values
 

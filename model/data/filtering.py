@@ -6,60 +6,16 @@ since every step changes what the next one sees, and ids are given in the order 
 
 from __future__ import annotations
 
-import logging
-import math
-import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from model.config import Config
 from model.data.atomic import Table
-from model.errors import DataError
-
-_LOG = logging.getLogger(__name__)
+from model.errors import ConfigError, DataError
+from model.interval import Interval
 
 Tables = dict[str, Table]  # by suffix: inter, item, user
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A union of intervals such as ``[1,2);[4,5]``."""
-
-    parts: tuple[tuple[float, float, bool, bool], ...]  # low, high, low included, high included
-
-    @classmethod
-    def parse(cls, text: object, key: str) -> Interval:
-        """Read RecBole's notation; of the setting ``key``, pieces that are none are skipped with a warning."""
-        if text is None:
-            return cls(())
-        parts = []
-        for piece in filter(str.strip, str(text).split(";")):
-            match = re.fullmatch(r"\s*([\[(])\s*([^,]+?)\s*,\s*([^,]+?)\s*([\])])\s*", piece)
-            try:
-                if match is None:
-                    raise ValueError(piece)
-                parts.append((float(match[2]), float(match[3]), match[1] == "[", match[4] == "]"))
-            except ValueError:
-                _LOG.warning("%s: %r is no interval and is ignored; write e.g. '[5,inf)'.", key, piece)
-        return cls(tuple(parts))
-
-    def contains(self, values: np.ndarray) -> np.ndarray:
-        """Which values lie inside; NaN never does. No valid part means no limit."""
-        if not self.parts:
-            return np.ones(len(values), dtype=bool)
-        inside = np.zeros(len(values), dtype=bool)
-        for low, high, with_low, with_high in self.parts:
-            above = values >= low if with_low else values > low
-            below = values <= high if with_high else values < high
-            inside |= above & below
-        return inside
-
-    @property
-    def lowest(self) -> float:
-        """Lower bound of the first part."""
-        return self.parts[0][0] if self.parts else -math.inf
 
 
 def filter_tables(tables: Tables, config: Config) -> Tables:
@@ -67,6 +23,7 @@ def filter_tables(tables: Tables, config: Config) -> Tables:
 
     Raises:
         DataError: an option is malformed, or nothing is left.
+        ConfigError: what should be an interval is none.
     """
     tables = _drop_missing_ids(tables, config)
     tables = _drop_duplicates(tables, config)
@@ -125,12 +82,22 @@ def _keep_values(tables: Tables, config: Config) -> Tables:
                     f"val_interval: {field!r} holds sequences; only token and float columns can be filtered."
                 )
             if tables[suffix].types[field] == "float":
-                keep = Interval.parse(wanted, f"val_interval of {field}").contains(column.to_numpy(float))
+                keep = _interval(wanted, field).contains(column.to_numpy(float))
             else:
                 allowed = {str(value) for value in (wanted if isinstance(wanted, list | tuple) else [wanted])}
                 keep = column.isin(allowed).to_numpy()
             tables = _restrict(tables, suffix, keep)
     return tables
+
+
+def _interval(wanted: object, field: str) -> Interval:
+    if isinstance(wanted, list | tuple):
+        # RecBole takes [3, 5] for an interval and [3, 4, 5] for nothing; both were meant as values.
+        raise ConfigError(
+            f"val_interval: {field} = {wanted!r} lists values, and {field} is a float. Write an interval in quotes, "
+            f"e.g. {{{field}: '[3,5]'}}, several as '[3,3];[5,5]', or make it a token in line 1 of its file."
+        )
+    return Interval.parse(wanted, f"val_interval: {field}")
 
 
 def _keep_listed(tables: Tables, config: Config) -> Tables:

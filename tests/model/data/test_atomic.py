@@ -12,7 +12,7 @@ import pytest
 from model.config import Config, load_config
 from model.data import SequentialDataset, load_dataset
 from model.data.reading import find_files, read_tables
-from model.errors import DataError
+from model.errors import ConfigError, DataError
 
 HEADER = "user_id:token\titem_id:token\ttimestamp:float\n"
 ROWS = "".join(f"u{user}\ti{(user + step) % 5}\t{step}\n" for user in range(3) for step in range(5))
@@ -200,11 +200,27 @@ def test_settings_that_do_not_fit_the_files_are_refused(
         read(write(HEADER + ROWS, "item_id:token\tclass:token_seq\ni0\ta b\ni1\ta\n", **changes))
 
 
-def test_what_is_no_interval_is_ignored_but_said(
-    write: Callable[..., Config], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        (3, r"timestamp = 3 is no interval\. Write '\[3,inf\)' for at least 3\."),
+        ("3", r"Write '\[3,inf\)'"),
+        ("[4,2]", r"no number lies in\. Write '\[2,4\]'"),
+        ("[0,2);(3", r"\('\(3'\) is no interval\. Write '\[3,inf\)'"),
+        ([3, 4], r"timestamp = \[3, 4\] lists values, and timestamp is a float\. Write an interval in quotes"),
+        (["3"], r"lists values"),
+    ],
+)
+def test_what_is_no_interval_is_refused_with_what_was_meant(
+    write: Callable[..., Config], wanted: Any, meant: str
 ) -> None:
-    assert read(write(HEADER + ROWS, user_inter_num_interval=5)).user_num == 4
-    assert "user_inter_num_interval: '5' is no interval" in caplog.text
+    with pytest.raises(ConfigError, match=f"val_interval: .*{meant}"):
+        read(write(HEADER + ROWS, val_interval={"timestamp": wanted}))
+
+
+def test_values_of_tokens_are_listed_or_given_alone(write: Callable[..., Config]) -> None:
+    assert len(interactions(write(HEADER + ROWS, val_interval={"user_id": ["u1", "u2"]}))) == 10
+    assert len(interactions(write(HEADER + ROWS, val_interval={"user_id": "u1"}))) == 5
 
 
 def test_leaving_out_one_column_loads_the_others(write: Callable[..., Config]) -> None:
