@@ -6,12 +6,13 @@ BIN    := $(VENV)/bin
 DEMO_HOME ?= $(CURDIR)/.demo
 DEMO_PORT ?= 8000
 EXIT ?=
+ONLY ?=
 PYTEST ?= $(BIN)/python -m pytest
 # Everything that needs no GPU and no second environment; browser tests say so when there is no Chromium.
 ALL_TESTS = not gpu and not peer
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-peer check format lock clean
+.PHONY: help install demo test test-fast test-peer mutants check format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +62,9 @@ check: $(VENV)/.installed-dev ## Lint, check the format, the types and the direc
 format: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+mutants: $(VENV)/.installed-dev ## Put known faults in, one at a time: do the fast tests notice? (ONLY=part of a name)
+	$(BIN)/python tests/mutants/mutate.py $(ONLY)
 
 lock: ## Resolve the dependencies afresh and rewrite constraints.txt
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock

@@ -19,6 +19,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from tuner.errors import TunerError
+from tuner.insight.events import EventSummary
 from tuner.insight.importance import Importances
 from tuner.insight.snapshot import MOST_ENDED, MOST_RUNNING, Snapshot, only_ended
 from tuner.insight.stages import StageSummary
@@ -125,6 +126,20 @@ class Client:
         return self._ask(
             Page[StageSummary], "GET", f"/studies/{name}/stages", params=_given(limit=limit, offset=offset)
         )
+
+    def list_events(
+        self,
+        name: str | None = None,
+        *,
+        kind: str | None = None,
+        after: int | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> Page[EventSummary]:
+        """What happened to a study, or in the whole installation: the newest first, or what came ``after`` an id."""
+        parameters = _given(kind=kind, after=after, limit=limit, offset=offset)
+        path = "/events" if name is None else f"/studies/{name}/events"
+        return self._ask(Page[EventSummary], "GET", path, params=parameters)
 
     def enqueue_trial(self, name: str, params: Mapping[str, Any]) -> StudySummary:
         """Run a trial with these values of the searched parameters before the others."""

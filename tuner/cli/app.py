@@ -19,6 +19,7 @@ from tuner.cli import cache, checkpoint, data, study, trial
 from tuner.cli.demo import demo
 from tuner.cli.doctor import examine
 from tuner.cli.environment import err
+from tuner.cli.events import show_events
 from tuner.cli.launch import launch_study
 from tuner.cli.models import show_models
 from tuner.cli.requests import EPILOG, TOLERANT, USAGE
@@ -41,6 +42,7 @@ app.command("serve")(serve)
 app.command("worker")(work)
 app.command("space", context_settings=TOLERANT)(show_space)
 app.command("models")(show_models)
+app.command("events")(show_events)
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tuner.cli.environment import open_database, out, read_settings
+from tuner.cli.events import show_study_events
 from tuner.cli.follow import values
 from tuner.cli.json_output import AsJson, to_json
 from tuner.cli.outcome import print_outcome
@@ -78,6 +79,9 @@ def show_stages(
     with open_database(read_settings()) as database:
         page = stages.list_stages(database, name, limit=limit, offset=offset)
     print_stages(page, as_json=as_json)
+
+
+app.command("events")(show_study_events)
 
 
 @app.command("pause")

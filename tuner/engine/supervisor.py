@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from tuner.engine.executors import Executor
 from tuner.engine.executors.local import LocalExecutor
@@ -12,10 +16,10 @@ from tuner.engine.machine import own_gpus, workers_wanted
 from tuner.engine.patience import UNAVAILABLE
 from tuner.engine.sweep import sweep
 from tuner.settings import Settings
-from tuner.store import Database
+from tuner.store import Database, TrialState
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows
-from tuner.store.tables import Worker
+from tuner.store.tables import Slot, Study, Worker
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +36,13 @@ class Supervisor:
     Args:
         settings: of the installation; ``settings.workers`` is the number wanted, None: what the machine has.
         executor: where they run; default: processes on this machine.
+        clock: seconds that pauses are measured by.
     """
 
-    def __init__(self, settings: Settings, executor: Executor | None = None) -> None:
-        self.settings = settings
+    def __init__(
+        self, settings: Settings, executor: Executor | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.settings, self._clock = settings, clock
         self.executor: Executor = executor or LocalExecutor()
         self.wanted = workers_wanted(settings, own_gpus())
         self._database = Database(settings.database)
@@ -80,24 +87,27 @@ class Supervisor:
         for worker_id, alive in self.executor.list().items():
             if not alive:
                 self._bury(worker_id)
-        if time.monotonic() - self._swept > self.settings.lease_seconds / 3:
+        if self._clock() - self._swept > self.settings.lease_seconds / 3:
             sweep(self._database, self.settings.lease_seconds)
-            self._swept = time.monotonic()
-        if time.monotonic() < self._not_before:
+            self._swept = self._clock()
+        if self._clock() < self._not_before:
             return
         with self._database.session() as session:
             work = rows.count_work(session)
         for _ in range(min(self.wanted, work) - len(self._started)):
-            self._started[self.executor.start(self.settings)] = time.monotonic()
+            self._started[self.executor.start(self.settings)] = self._clock()
 
     def _bury(self, worker_id: str) -> None:
-        lived = time.monotonic() - self._started.pop(worker_id, 0.0)
+        lived = self._clock() - self._started.pop(worker_id, 0.0)
         with self._database.transaction() as session:
             worker = session.get(Worker, worker_id)
             died = claim_rows.expire_worker(session, worker_id)
+            message = _death(session, worker_id, worker, lived)
+            if died:
+                rows.add_event(session, None, "worker_died", message)
         if not died:
             return
-        _log.warning("Worker %s died after %.0f s.", worker_id[:8], lived)
+        _log.warning("%s", message)
         sweep(self._database, self.settings.lease_seconds)
         if worker is None:
             self._back_off()
@@ -106,4 +116,16 @@ class Supervisor:
 
     def _back_off(self) -> None:
         self._pause = min(max(1.0, 2 * self._pause), _LONGEST_PAUSE_SECONDS)
-        self._not_before = time.monotonic() + self._pause
+        self._not_before = self._clock() + self._pause
+
+
+def _death(session: Session, worker_id: str, worker: Worker | None, lived: float) -> str:
+    """Which worker died, where, and what it was running."""
+    if worker is None:
+        return f"Worker {worker_id[:8]} died after {lived:.0f} s, before it began; its log says why."
+    running = select(Study.name, Slot.optuna_number).join(Study, Study.id == Slot.study_id)
+    found = session.execute(running.where(Slot.worker_id == worker_id, Slot.state == TrialState.RUNNING)).first()
+    doing = "without a trial"
+    if found is not None:
+        doing = f"with {'a trial' if found[1] is None else f'trial {found[1]}'} of {found[0]}"
+    return f"{claim_rows.worker_name(session, worker_id)} died after {lived:.0f} s, {doing}."

@@ -57,13 +57,9 @@ def _give_back(database: Database, slot: Slot) -> None:
         now = database.now(session)
         claim = claim_rows.take_over(session, now, slot, 0.0)
         if claim is not None and claim_rows.release(session, claim, losses=slot.losses + 1):
-            rows.add_event(
-                session,
-                slot.study_id,
-                "lost",
-                f"The worker of {_called(slot)} is gone; it will be continued (loss {slot.losses + 1}).",
-                trial=slot.optuna_number,
-            )
+            who = claim_rows.worker_name(session, slot.worker_id)
+            message = f"{who} is gone, which ran {_called(slot)}; it will be continued (loss {slot.losses + 1})."
+            rows.add_event(session, slot.study_id, "lost", message, trial=slot.optuna_number)
 
 
 def _end(database: Database, slot: Slot, lease_seconds: float, state: TrialState) -> None:
@@ -71,23 +67,26 @@ def _end(database: Database, slot: Slot, lease_seconds: float, state: TrialState
     with database.transaction() as session:
         claim = claim_rows.take_over(session, database.now(session), slot, lease_seconds)
         study = session.get(Study, slot.study_id)
+        why = _reason(state, slot, claim_rows.worker_name(session, slot.worker_id))
     if claim is None or study is None:
         return
-    why = _reason(state, slot)
     if claim.optuna_number is not None:
         outcome = TrialOutcome(error=why)
         end_trial(database, study.optuna_name, claim.optuna_number, OptunaState.FAIL, outcome)
     with database.transaction() as session:
         error = None if state is TrialState.CANCELLED else _loss(why)
         if claim_rows.finish(session, claim, state, error):
-            rows.add_event(session, slot.study_id, str(state), why, trial=slot.optuna_number)
+            kind = "trial_cancelled" if state is TrialState.CANCELLED else "given_up"
+            rows.add_event(session, slot.study_id, kind, why, trial=slot.optuna_number)
     settle(database, slot.study_id)
 
 
-def _reason(state: TrialState, slot: Slot) -> str:
+def _reason(state: TrialState, slot: Slot, last_worker: str) -> str:
+    called = _called(slot)
     if state is TrialState.CANCELLED:
-        return f"{_called(slot)} was cancelled with its study."
-    return f"{_called(slot)} lost its worker {slot.losses + 1} times and is given up."
+        return f"{called[0].upper()}{called[1:]} was cancelled with its study."
+    lost = f"{called[0].upper()}{called[1:]} lost its worker {slot.losses + 1} times"
+    return f"{lost}, the last time {last_worker[0].lower()}{last_worker[1:]}, and is given up."
 
 
 def _loss(why: str) -> dict[str, str]:

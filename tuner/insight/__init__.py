@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tuner.insight.confirmation import Confirmation, ConfirmedSet
+from tuner.insight.events import EventSummary, list_events
 from tuner.insight.importance import Importances, importances
 from tuner.insight.reports import (
     get_study,
@@ -28,6 +29,7 @@ __all__ = [
     "Confirmation",
     "ConfirmedSet",
     "EpochCounts",
+    "EventSummary",
     "Importances",
     "Page",
     "Progress",
@@ -40,6 +42,7 @@ __all__ = [
     "get_study",
     "get_trial",
     "importances",
+    "list_events",
     "list_stages",
     "list_studies",
     "list_trials",

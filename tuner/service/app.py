@@ -17,7 +17,7 @@ from tuner.dashboard import mount
 from tuner.engine.supervisor import Supervisor
 from tuner.service import problems
 from tuner.service.body_limit import BodyLimit
-from tuner.service.routes import datasets, models, stages, studies, system, trials
+from tuner.service.routes import datasets, events, models, stages, studies, system, trials
 from tuner.settings import Settings
 from tuner.store import Database
 
@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     api = APIRouter(prefix=PREFIX, responses=problems.RESPONSES)
-    for module in (studies, trials, stages, models, datasets, system):
+    for module in (studies, trials, stages, events, models, datasets, system):
         api.include_router(module.router)
     app.include_router(api)
     _answer_the_rest(app)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from model.parameters import Parameter
 from model.registry import DEFAULT, get_model
 from tuner.assembly import StudyOptions
+from tuner.insight.events import EventSummary
 from tuner.insight.stages import StageSummary
 from tuner.insight.summaries import Page, StudySummary, TrialSummary
 
@@ -128,3 +129,4 @@ class HealthReport(BaseModel):
 StudyPage = Page[StudySummary]
 TrialPage = Page[TrialSummary]
 StagePage = Page[StageSummary]
+EventPage = Page[EventSummary]

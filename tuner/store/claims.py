@@ -174,15 +174,22 @@ def _taken(slot: Slot) -> Claim:
     return Claim(slot_id=slot.id, study_id=slot.study_id, **known | {"attempt": slot.attempt + 1})
 
 
+def worker_name(session: Session, worker_id: str | None) -> str:
+    """The worker as a person finds it, at the beginning of a sentence."""
+    worker = None if worker_id is None else session.get(Worker, worker_id)
+    if worker is None:
+        return "A worker that is not known any more"
+    return f"Worker {worker.id[:8]} (process {worker.pid} on {worker.host})"
+
+
 def sweep_workers(session: Session, now: float) -> int:
-    """Mark workers that were not heard of as lost, and free the stages that they held."""
+    """Mark workers that were not heard of as lost, say so, and free the stages that they held."""
+    states = (WorkerState.IDLE, WorkerState.RUNNING, WorkerState.STOPPING)
     silent = (
         update(Worker)
-        .where(
-            Worker.state.in_((WorkerState.IDLE, WorkerState.RUNNING, WorkerState.STOPPING)),
-            Worker.lease_expires < now,
-        )
+        .where(Worker.state.in_(states), Worker.lease_expires < now)
         .values(state=WorkerState.LOST, ended_at=utc_now())
+        .returning(Worker.id)
         .execution_options(synchronize_session=False)
     )
     session.execute(
@@ -191,7 +198,11 @@ def sweep_workers(session: Session, now: float) -> int:
         .values(holder=None, lease_expires=None, target_epoch=None)
         .execution_options(synchronize_session=False)
     )
-    return changed_rows(session, silent)
+    lost = session.scalars(silent).all()
+    for worker_id in lost:
+        who = worker_name(session, worker_id)
+        add_event(session, None, "worker_lost", f"{who} was not heard of for longer than its lease.")
+    return len(lost)
 
 
 def expire_worker(session: Session, worker_id: str) -> bool:

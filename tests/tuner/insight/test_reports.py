@@ -7,10 +7,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from tuner import insight
 from tuner.errors import StudyNotFound, TrialNotFound
 from tuner.store import Database
+from tuner.store.states import Origin
+from tuner.store.tables import Slot
 
 if TYPE_CHECKING:
     from tests.tuner.insight.conftest import Filled
@@ -29,6 +32,12 @@ def test_a_study_at_a_glance(filled: Filled) -> None:
     assert study.workers_alive == 1
     assert study.eta_seconds is not None
     assert 0 < study.eta_seconds < 60
+
+
+def test_a_confirmation_is_never_the_best_trial(filled: Filled) -> None:
+    with filled.database.transaction() as session:
+        session.execute(sa.update(Slot).where(Slot.optuna_number == 1).values(origin=Origin.CONFIRM))
+    assert insight.get_study(filled.database, "study").best_trial == 3
 
 
 def test_reports_become_json(filled: Filled) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -113,6 +114,19 @@ def test_sqlite_is_set_up_for_several_processes(tmp_path: Path) -> None:
                 for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
             ]
         assert found == ["wal", 1, 1, 60_000]
+    database.close()
+
+
+def test_a_writing_transaction_waits_before_it_reads(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'tuner.db'}")
+    database.upgrade()
+    with (
+        database.transaction() as session,
+        closing(sqlite3.connect(tmp_path / "tuner.db", timeout=0, isolation_level=None)) as other,
+    ):
+        session.scalars(sa.select(Event.id)).all()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
     database.close()
 
 

@@ -1,0 +1,73 @@
+"""What happened: to one study, or to the whole installation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement
+
+from tuner.insight.summaries import Page
+from tuner.store import Database, events
+from tuner.store import repository as rows
+from tuner.store.tables import Event
+
+KINDS = events.KINDS
+
+
+@dataclass(frozen=True)
+class EventSummary:
+    """One event.
+
+    Attributes:
+        id: grows; what happened later has a greater one.
+        study: the study's name; None for what concerns no study, such as the loss of an idle worker.
+        trial: the number of the trial that it is about, None where it is about none or about one without a number.
+        kind: one of ``KINDS``.
+    """
+
+    id: int
+    at: datetime
+    kind: str
+    message: str
+    study: str | None
+    trial: int | None
+
+
+def list_events(
+    database: Database,
+    name: str | int | None = None,
+    *,
+    kind: str | None = None,
+    trial: int | None = None,
+    after: int | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> Page[EventSummary]:
+    """Events, the newest first; with ``after`` those that came after the event of that id, the oldest first.
+
+    Args:
+        name: those of this study, None for those of all studies and of none.
+        kind, trial: keep those of that kind, or about that trial.
+        after: an event's id; 0: from the beginning.
+
+    Raises:
+        StudyNotFound: there is no such study.
+        ValueError: there is no such kind.
+    """
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"There is no kind of event {kind!r}. Kinds: {', '.join(KINDS)}.")
+    with database.session() as session:
+        conditions: list[ColumnElement[bool]] = []
+        if name is not None:
+            conditions.append(Event.study_id == rows.find_study(session, name).id)
+        if kind is not None:
+            conditions.append(Event.kind == kind)
+        if trial is not None:
+            conditions.append(Event.trial == trial)
+        if after is not None:
+            conditions.append(Event.id > after)
+        total = events.count(session, *conditions)
+        found = events.read(session, *conditions, newest_first=after is None, limit=limit, offset=offset)
+    items = (EventSummary(event.id, event.at, event.kind, event.message, of, event.trial) for event, of in found)
+    return Page(tuple(items), total, limit, offset)

@@ -1,0 +1,46 @@
+"""The kinds of events, and reading them. ``repository.add_event`` writes one.
+
+An event is for people: what happened, when, to which study and trial. Nothing that the program does depends on one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from tuner.store.states import StudyState
+from tuner.store.tables import Event, Study
+
+# What each kind means; docs/engine.md has the same table.
+KINDS: dict[str, str] = {
+    "created": "The study was created.",
+    "warm_start": "What it took over from another study.",
+    **{str(state): f"The study became {state}, and why." for state in StudyState},
+    "budget": "Its number of trials was changed.",
+    "confirm": "Confirmations were added, or left out.",
+    "baseline": "The baseline could not be computed.",
+    "advice": "How its validation could be made cheaper.",
+    "retry": "A trial failed in a way that may pass, and will be tried again.",
+    "trial_failed": "A trial failed.",
+    "trial_cancelled": "A trial was abandoned because its study was cancelled.",
+    "lost": "A trial's worker is gone; the trial will be continued.",
+    "given_up": "A trial lost its worker too often and is not tried again.",
+    "worker_died": "A worker process ended that nobody had stopped.",
+    "worker_lost": "A worker was not heard of for longer than its lease.",
+}
+
+
+def count(session: Session, *conditions: ColumnElement[bool]) -> int:
+    """The number of events that meet the conditions."""
+    return session.scalar(select(func.count()).select_from(Event).where(*conditions)) or 0
+
+
+def read(
+    session: Session, *conditions: ColumnElement[bool], newest_first: bool, limit: int, offset: int
+) -> Sequence[tuple[Event, str | None]]:
+    """Events that meet the conditions, in the order in which they happened or backwards, each with its study's name."""
+    query = select(Event, Study.name).outerjoin(Study, Study.id == Event.study_id).where(*conditions)
+    order = Event.id.desc() if newest_first else Event.id.asc()
+    return [(event, name) for event, name in session.execute(query.order_by(order).limit(limit).offset(offset))]
