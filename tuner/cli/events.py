@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated
 
-import click
 import typer
 from rich.markup import escape
 
@@ -13,9 +12,14 @@ from tuner.cli.environment import open_database, out, read_settings
 from tuner.cli.json_output import AsJson, to_json
 from tuner.insight.events import KINDS, EventSummary, list_events
 
-Kind = Annotated[
-    str | None, typer.Option("--kind", click_type=click.Choice(list(KINDS)), metavar="KIND", help="Only of this kind.")
-]
+
+def _known(kind: str | None) -> str | None:
+    if kind is not None and kind not in KINDS:
+        raise typer.BadParameter(f"There is no kind of event {kind!r}. Kinds: {', '.join(KINDS)}.")
+    return kind
+
+
+Kind = Annotated[str | None, typer.Option("--kind", callback=_known, metavar="KIND", help="Only of this kind.")]
 After = Annotated[int | None, typer.Option("--after", min=0, help="Events after this id, the oldest first.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000)]
 Offset = Annotated[int, typer.Option("--offset", min=0)]

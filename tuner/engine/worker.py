@@ -230,7 +230,9 @@ class _Loop:
         def step(session: Session) -> None:
             later = self.database.now(session) + RETRY_DELAY_SECONDS
             claim_rows.release(session, claim, not_before=later, failures=claim.failures + 1, error=failure.record)
-            rows.add_event(session, claim.study_id, "retry", f"{failure.message} It will be tried again.")
+            number = rows.optuna_number(session, claim.slot_id)
+            message = f"{failure.type}: {failure.message} It will be tried again."
+            rows.add_event(session, claim.study_id, "retry", message, trial=number)
 
         self._transact(step)
 
@@ -248,7 +250,14 @@ class _Loop:
         if number is not None:
             outcome = TrialOutcome(error=why)
             patiently(lambda: end_trial(self.database, name, number, OptunaState.FAIL, outcome))
-        self._finish(claim, state, error)
+        kind = "trial_cancelled" if state is TrialState.CANCELLED else "trial_failed"
+
+        def step(session: Session) -> None:
+            if claim_rows.finish(session, claim, state, error):
+                rows.add_event(session, claim.study_id, kind, why, trial=number)
+
+        self._transact(step)
+        patiently(lambda: settle(self.database, claim.study_id))
 
     def _is_ours(self, claim: Claim, error: dict[str, Any] | None) -> bool:
         with self.database.transaction() as session:
@@ -258,8 +267,8 @@ class _Loop:
                 claim_rows.note_error(session, claim, error)
             return ours
 
-    def _finish(self, claim: Claim, state: TrialState, error: dict[str, Any] | None = None) -> None:
-        self._transact(lambda session: claim_rows.finish(session, claim, state, error))
+    def _finish(self, claim: Claim, state: TrialState) -> None:
+        self._transact(lambda session: claim_rows.finish(session, claim, state))
         patiently(lambda: settle(self.database, claim.study_id))
 
     def _remove_ended(self) -> None:

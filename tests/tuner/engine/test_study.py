@@ -152,7 +152,7 @@ def test_a_lost_trial_waits_to_be_continued(database: Database, create: Create) 
     assert (again.slot_id, again.losses, again.optuna_number) == (claimed.slot_id, 1, 0)
     with database.session() as session:
         messages = list(session.scalars(sa.select(Event.message).where(Event.kind == "lost")))
-    assert messages == ["The worker of trial 0 is gone; it will be continued (loss 1)."]
+    assert messages == ["Worker w (process 1 on h) is gone, which ran trial 0; it will be continued (loss 1)."]
 
 
 def test_a_trial_that_loses_every_worker_is_given_up(database: Database, create: Create) -> None:
@@ -166,7 +166,11 @@ def test_a_trial_that_loses_every_worker_is_given_up(database: Database, create:
         slot = session.scalars(sa.select(Slot)).one()
     assert slot.state is TrialState.LOST
     assert slot.error is not None
-    assert "6 times" in slot.error["message"]
+    why = "Trial 0 lost its worker 6 times, the last time worker w (process 1 on h), and is given up."
+    assert slot.error["message"] == why
+    with database.session() as session:
+        found = session.scalars(sa.select(Event).where(Event.kind == "given_up")).one()
+    assert (found.message, found.trial) == (why, 0)
     trial = optuna.load_study(study_name="study", storage=database.storage).trials[0]
     assert trial.state is optuna.trial.TrialState.FAIL
 

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
+import sqlalchemy as sa
 
 from tuner.engine import study
 from tuner.engine.supervisor import Supervisor
 from tuner.settings import Settings
+from tuner.store import Database, claims
+from tuner.store.tables import Event, Worker
 
 Create = Callable[..., int]
 
@@ -32,7 +35,7 @@ class Here:
         return found
 
     def stop(self, worker_id: str, *, kill: bool = False) -> None:
-        self._workers.remove(worker_id)
+        self._workers = [worker for worker in self._workers if worker != worker_id]
 
 
 class Clock:
@@ -51,7 +54,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def supervise(database: object, settings: Settings, clock: Clock) -> Iterator[Supervise]:
+def supervise(database: Database, settings: Settings, clock: Clock) -> Iterator[Supervise]:
     made: list[Supervisor] = []
 
     def make(place: Here, workers: int) -> Supervisor:
@@ -91,10 +94,36 @@ def test_no_more_workers_are_started_than_are_wanted(supervise: Supervise, creat
     assert starts(supervise(place, 2), place, clock, 5) == [0.0, 0.0]
 
 
-def test_a_paused_study_starts_no_worker(database: object, supervise: Supervise, create: Create, clock: Clock) -> None:
-    study.pause(database, create())  # type: ignore[arg-type]
+def test_a_paused_study_starts_no_worker(
+    database: Database, supervise: Supervise, create: Create, clock: Clock
+) -> None:
+    study.pause(database, create())
     place = Here(alive=True)
     assert starts(supervise(place, 2), place, clock, 5) == []
+
+
+def test_a_worker_that_dies_is_named_with_its_host_and_trial(
+    database: Database, supervise: Supervise, create: Create, clock: Clock
+) -> None:
+    create()
+    place = Here(alive=True)
+    supervisor = supervise(place, 1)
+    supervisor._round()
+    with database.transaction() as session:
+        session.add(Worker(id="w1", host="node", pid=7, lease_expires=database.now(session) + 60))
+        session.flush()
+        claimed = claims.claim(session, database.now(session), "w1", 60.0)
+        assert claimed is not None
+        assert claims.link(session, claimed, 0)
+    place.alive, clock.now = False, 90.0
+    supervisor._round()
+    with database.session() as session:
+        kinds = ("worker_died", "lost")
+        found = session.scalars(sa.select(Event).where(Event.kind.in_(kinds)).order_by(Event.id)).all()
+    assert [(event.kind, event.trial, event.message) for event in found] == [
+        ("worker_died", None, "Worker w1 (process 7 on node) died after 90 s, with trial 0 of study."),
+        ("lost", 0, "Worker w1 (process 7 on node) is gone, which ran trial 0; it will be continued (loss 1)."),
+    ]
 
 
 def test_the_pause_between_workers_that_die_before_they_begin_doubles_up_to_a_minute(
