@@ -93,7 +93,7 @@ def _train(
 
             report = run.run_epoch(show)
             score = "" if run.best_valid_score is None else f"best {config['valid_metric']} {run.best_valid_score}"
-            bar.update(task, loss=f"loss {report.loss:.4f}", score=score)
+            bar.update(task, loss=f"loss {report.mean_loss:.4f}", score=score)
             _log_epoch(report, config)
             if folder is not None:
                 _save(run, report, stage, config, folder, best)

@@ -14,7 +14,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from model.config import Config
     from model.data import SequentialDataset
+
+# What a batch's loss is over its samples.
+Reduction = Literal["sum", "mean"]
 
 # Part of every stage key: raise it when a change of code changes the bits that a stage computes.
 FORMAT_VERSION = 3
@@ -52,6 +55,14 @@ class Recommender(nn.Module, ABC):
 
 class Objective(ABC):
     """The loss of one stage over rows of the training split."""
+
+    @property
+    @abstractmethod
+    def reduction(self) -> Reduction:
+        """Whether the loss of a batch is the sum over its samples or their mean; a class attribute will do.
+
+        What people are shown is the mean per sample of an epoch, which follows from it exactly.
+        """
 
     @abstractmethod
     def begin_epoch(self, epoch: int) -> None:

@@ -39,7 +39,8 @@ class EpochReport:
 
     Attributes:
         epoch: 1-based.
-        loss: sum of the batches' losses.
+        loss: sum of the batches' losses, as RecBole reports it.
+        mean_loss: mean loss per sample, which is what people are shown.
         valid_result, valid_score: None when the epoch was not validated.
         improved: whether the validation was the best so far.
         advice: how to validate more cheaply, where the first validation took long.
@@ -48,6 +49,7 @@ class EpochReport:
     stage: str
     epoch: int
     loss: float
+    mean_loss: float
     valid_result: Result | None
     valid_score: float | None
     seconds: float
@@ -142,7 +144,7 @@ class StageRun:
             users = len(self._dataset.valid.user.unique())  # type: ignore[no-untyped-call]
             advice = cheaper_validation(self._config, users, trained - begun, validation)
         seconds = time.perf_counter() - begun
-        return EpochReport(self.stage, self.epoch, loss, result, score, seconds, improved, advice)
+        return EpochReport(self.stage, self.epoch, loss.total, loss.mean, result, score, seconds, improved, advice)
 
     def _check_between_epochs(self) -> None:
         if self._within_epoch:

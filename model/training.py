@@ -22,12 +22,26 @@ from model.recommender import Objective
 if TYPE_CHECKING:
     from model.config import Config
 
-# Called after each batch (on a GPU: after some) with the share of the epoch that is done and the batch's loss. May
-# raise to interrupt.
+# Called after each batch (on a GPU: after some) with the share of the epoch that is done and the mean loss per sample
+# so far. May raise to interrupt.
 Progress = Callable[[float, float], None]
 
 # Batches on a GPU between two looks at the loss.
 _BATCHES_UNREAD = 16
+
+
+@dataclass(frozen=True)
+class EpochLoss:
+    """The loss of one epoch on both scales.
+
+    Attributes:
+        total: the sum of the batches' losses, which is what RecBole reports; it depends on the size of the batches.
+        mean: the mean per sample, which is what people are shown.
+    """
+
+    total: float
+    mean: float
+
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -94,16 +108,13 @@ def train_epoch(
     number: int,
     config: Config,
     on_progress: Progress | None = None,
-) -> float:
+) -> EpochLoss:
     """Train one epoch.
 
     Args:
         epoch: 0-based.
         number: training samples.
         on_progress: see :data:`Progress`; whatever it raises ends the epoch, with the weights somewhere inside it.
-
-    Returns:
-        The sum of the batches' losses, which is what RecBole reports.
 
     Raises:
         NonFiniteLoss: a loss became NaN or infinite.
@@ -135,12 +146,15 @@ def train_batches(
     epoch: int,
     config: Config,
     on_progress: Progress | None = None,
-) -> float:
+) -> EpochLoss:
     """One optimizer step for each of ``batches``; see :func:`train_epoch`, which chooses them."""
     keep_freed_memory()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     clip = config["clip_grad_norm"]
+    means = objective.reduction == "mean"
     total: Tensor | None = None
+    over_samples: Tensor | float = 0.0
+    samples = 0
     for index, rows in enumerate(batches):
         optimizer.zero_grad(set_to_none=True)
         loss = objective.backward(rows)
@@ -148,12 +162,14 @@ def train_batches(
             nn.utils.clip_grad_norm_(parameters, **clip)
         optimizer.step()
         total = loss if total is None else total + loss
+        over_samples = over_samples + loss.double() * (len(rows) if means else 1)
+        samples += len(rows)
         # Reading the loss makes the program wait for a GPU, so there it is looked at now and then.
         if not loss.is_cuda or index % _BATCHES_UNREAD == _BATCHES_UNREAD - 1 or index == len(batches) - 1:
             _check(float(total), epoch, index)
             if on_progress is not None:
-                on_progress((index + 1) / len(batches), float(loss))
-    return float(total) if total is not None else 0.0
+                on_progress((index + 1) / len(batches), float(over_samples) / samples)
+    return EpochLoss(float(total) if total is not None else 0.0, float(over_samples) / max(samples, 1))
 
 
 def _positives_per_batch(config: Config) -> int:

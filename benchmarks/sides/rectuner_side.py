@@ -37,7 +37,7 @@ def main() -> None:
         begin += wanted
         wall, cpu = time.perf_counter(), time.process_time()
         loss = train_batches(objective, optimizer, rows, 0, config)
-        took = {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "loss": loss}
+        took = {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "loss": loss.total}
         answer({**took, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
 
 

@@ -19,7 +19,7 @@ from model.lanes import Lanes
 from model.layers import Noise, lookup
 from model.negatives import NegativeSampler
 from model.randomness import torch_generator
-from model.recommender import Objective, Recommender
+from model.recommender import Objective, Recommender, Reduction
 from model.s3rec.corruption import PretrainBatch, corrupt, left_padded
 from model.s3rec.network import S3Rec
 
@@ -189,12 +189,17 @@ class PretrainObjective(_S3RecObjective):
         every = config["pretrain_samples"] == "prefixes"
         self._windows = None if every else windows(self.samples, self.model.max_length)
 
+    @property
+    def reduction(self) -> Reduction:
+        """See :meth:`Objective.reduction`; a sum as in RecBole, unless ``pretrain_reduction`` says mean."""
+        return "mean" if self.config["pretrain_reduction"] == "mean" else "sum"
+
     def arrange(self, order: Tensor) -> Tensor:
         """See :meth:`Objective.arrange`; with ``pretrain_samples: windows`` every event is in one sample."""
         return order if self._windows is None else order[self._windows[order]]
 
     def backward(self, rows: Tensor) -> Tensor:
-        """See :meth:`Objective.backward`; the loss is a sum over the batch, unless configured to be a mean."""
+        """See :meth:`Objective.backward`."""
         rows = _by_length(rows, self.samples.length)
         lengths = self.samples.length[rows]
         histories = left_padded(self.samples, rows, self.model.max_length)
@@ -202,7 +207,7 @@ class PretrainObjective(_S3RecObjective):
         highest_negative = mask if config["mask_token_negative"] else mask - 1
         own = config["segment_pool"] == "batch"
         batch = corrupt(histories, lengths, mask, config["mask_ratio"], self._draws, highest_negative, own_segments=own)
-        samples = len(rows) if config["pretrain_reduction"] == "mean" else 1
+        samples = len(rows) if self.reduction == "mean" else 1
 
         def loss_of(model: S3Rec, part: slice, longest: int, noise: Noise) -> Tensor:
             losses = pretrain_losses(
@@ -223,6 +228,7 @@ class FinetuneObjective(_S3RecObjective):
 
     stage = "finetune"
     tokens = FINETUNE_TOKENS
+    reduction = "mean"
 
     def __init__(self, model: Recommender, dataset: SequentialDataset, config: Config) -> None:
         super().__init__(model, dataset, config)
@@ -242,7 +248,7 @@ class FinetuneObjective(_S3RecObjective):
         return order[place[oldest[history]].argsort(stable=True)]
 
     def backward(self, rows: Tensor) -> Tensor:
-        """See :meth:`Objective.backward`; the loss is the mean over the batch."""
+        """See :meth:`Objective.backward`."""
         batch = _Batch.of(rows.to(self.device), self.samples, self._negatives, self._draws)
         if not self.config["share_prefixes"]:
             return self._one_by_one(batch, len(rows))

@@ -26,6 +26,8 @@ class TrainObjective(Objective):
     does not touch.
     """
 
+    reduction = "mean"
+
     def __init__(self, model: Recommender, dataset: SequentialDataset, config: Config) -> None:
         assert isinstance(model, Surge)
         self.network = model.network

@@ -45,7 +45,13 @@ def running_trial(service: Service) -> Iterator[tuple[Database, int]]:
 
 def write_epoch(database: Database, slot_id: int, epoch: int, score: float) -> None:
     with database.transaction() as session:
-        values = {"stage": "finetune", "epoch": epoch, "loss": 10.0 / epoch, "valid_score": score}
+        values = {
+            "stage": "finetune",
+            "epoch": epoch,
+            "loss": 10.0 / epoch,
+            "mean_loss": 1.0 / epoch,
+            "valid_score": score,
+        }
         rows.write_epoch(session, {"slot_id": slot_id, "seconds": 1.0, "valid_result": {"mrr@10": score}} | values)
         progress = {"stage": "finetune", "epoch": epoch + 1, "epochs": 300, "fraction": 0.5, "loss": 9.75}
         rows.write_progress(session, slot_id, progress | {"valid_score": score, "note": None})

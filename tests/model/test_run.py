@@ -125,7 +125,30 @@ def test_progress_is_told_after_every_batch(small_config: MakeConfig, small_data
     fractions, losses = zip(*seen, strict=True)
     batches = -(-len(small_dataset.train) // 128)
     assert fractions == pytest.approx([(batch + 1) / batches for batch in range(batches)])
-    assert sum(losses) == pytest.approx(report.loss)
+    assert losses[-1] == report.mean_loss
+    # The last batch is smaller than the others: only the mean over samples is the loss of a sample.
+    assert report.mean_loss != pytest.approx(report.loss / batches, rel=1e-9)
+
+
+@pytest.mark.parametrize(("stage", "given"), CASES.values(), ids=CASES)
+def test_the_mean_loss_of_an_epoch_is_its_samples_mean(
+    small_config: MakeConfig, small_dataset: SequentialDataset, stage: str, given: dict[str, Any]
+) -> None:
+    run = begin(small_config(**given), small_dataset, stage)
+    batches: list[tuple[float, int]] = []
+    backward = run._objective.backward
+
+    def noted(rows: Tensor) -> Tensor:
+        loss = backward(rows)
+        batches.append((float(loss), len(rows)))
+        return loss
+
+    run._objective.backward = noted  # type: ignore[method-assign]
+    report = run.run_epoch()
+    sums = [loss if stage == "pretrain" else loss * size for loss, size in batches]
+    assert len({size for _, size in batches}) > 1
+    assert report.mean_loss == pytest.approx(sum(sums) / len(small_dataset.train), rel=1e-12)
+    assert report.loss == pytest.approx(sum(loss for loss, _ in batches), rel=1e-6)
 
 
 def test_reports_and_result_name_the_best_epoch(small_config: MakeConfig, small_dataset: SequentialDataset) -> None:

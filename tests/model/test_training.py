@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from model.config import Config
 from model.data import SequentialDataset
 from model.errors import ConfigError, NonFiniteLoss
-from model.recommender import Objective
+from model.recommender import Objective, Reduction
 from model.s3rec import build
 from model.s3rec.objectives import FinetuneObjective, PretrainObjective
-from model.training import EarlyStopping, epoch_order, make_optimizer, train_epoch
+from model.training import EarlyStopping, EpochLoss, epoch_order, make_optimizer, train_epoch
 
 MakeConfig = Callable[..., Config]
 
@@ -24,7 +24,10 @@ MakeConfig = Callable[..., Config]
 class Quadratic(Objective):
     """Half the squared distance of a weight from the mean row number; notes the batches that it sees."""
 
-    def __init__(self, start: float = 0.0) -> None:
+    reduction: Reduction = "mean"
+
+    def __init__(self, start: float = 0.0, reduction: Reduction = "mean") -> None:
+        self.reduction = reduction
         self.weight = nn.Parameter(torch.tensor([start]))
         self.batches: list[list[int]] = []
         self.precisions: set[str] = set()
@@ -43,7 +46,7 @@ class Quadratic(Objective):
         return loss.detach()
 
 
-def train(config: Config, objective: Quadratic, epochs: int = 1, number: int = 10) -> list[float]:
+def train(config: Config, objective: Quadratic, epochs: int = 1, number: int = 10) -> list[EpochLoss]:
     optimizer = make_optimizer([objective.weight], config)
     return [train_epoch(objective, optimizer, epoch, number, config) for epoch in range(epochs)]
 
@@ -115,7 +118,30 @@ def test_gradients_are_clipped(small_config: MakeConfig) -> None:
 
 def test_the_loss_of_an_epoch_is_the_sum_over_batches(small_config: MakeConfig) -> None:
     config = small_config(learner="sgd", learning_rate=0.0, train_batch_size=5, shuffle=False)
-    assert train(config, Quadratic()) == [pytest.approx((2.0**2 + 7.0**2) / 2)]
+    (loss,) = train(config, Quadratic())
+    assert loss.total == pytest.approx((2.0**2 + 7.0**2) / 2)
+
+
+@pytest.mark.parametrize(
+    # Rows 0 to 6 in batches of 5 and 2: losses 2² / 2 and 5.5² / 2.
+    ("reduction", "mean"),
+    [("mean", (5 * 2.0**2 + 2 * 5.5**2) / 2 / 7), ("sum", (2.0**2 + 5.5**2) / 2 / 7)],
+)
+def test_the_mean_per_sample_knows_the_size_of_each_batch(
+    small_config: MakeConfig, reduction: Reduction, mean: float
+) -> None:
+    config = small_config(learner="sgd", learning_rate=0.0, train_batch_size=5, shuffle=False)
+    (loss,) = train(config, Quadratic(reduction=reduction), number=7)
+    assert loss.mean == pytest.approx(mean)
+    assert loss.total == pytest.approx((2.0**2 + 5.5**2) / 2)
+
+
+def test_progress_is_on_the_scale_of_the_epochs_mean(small_config: MakeConfig) -> None:
+    config = small_config(learner="sgd", learning_rate=0.0, train_batch_size=5, shuffle=False)
+    objective, seen = Quadratic(), []
+    optimizer = make_optimizer([objective.weight], config)
+    loss = train_epoch(objective, optimizer, 0, 7, config, lambda _share, so_far: seen.append(so_far))
+    assert seen == [pytest.approx(2.0**2 / 2), loss.mean]
 
 
 def test_a_loss_that_is_no_number_ends_training_and_says_where(small_config: MakeConfig) -> None:

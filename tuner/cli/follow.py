@@ -124,7 +124,7 @@ def _trial_cells(trial: TrialSummary) -> tuple[str, str, str, str]:
     # The epoch that runs is shown with its part: 3.4/10 is forty per cent into the fourth.
     place = max(progress.epoch - 1, 0) + min(max(progress.fraction, 0.0), 1.0)
     stage = f"{progress.stage} epoch {place:.1f}/{progress.epochs}"
-    loss = "" if progress.loss is None else f"loss {_loss(progress.loss)}"
+    loss = "" if progress.mean_loss is None else f"loss {_loss(progress.mean_loss)}"
     loss = escape(progress.note) if progress.note else loss
     score = "" if progress.valid_score is None else f"valid {progress.valid_score:.4f}"
     return head, stage, loss, score
@@ -143,7 +143,7 @@ def _ended_line(study: StudySummary, trial: TrialSummary) -> str:
 
 
 def _loss(value: float) -> str:
-    # Some stages' losses are sums over the batch, others' are means.
+    # Of a sample; a stage of several terms has large ones.
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
 
 

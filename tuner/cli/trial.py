@@ -147,10 +147,10 @@ def _row(trial: TrialSummary) -> tuple[str, str, str, str, str]:
 
 def _curves(trial: TrialDetail) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("stage", "epoch", "loss", "valid score", "seconds"):
+    for column in ("stage", "epoch", "mean loss", "valid score", "seconds"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     for point in trial.curves:
-        loss = "" if point.loss is None else f"{point.loss:.4f}"
+        loss = "–" if point.mean_loss is None else f"{point.mean_loss:.4f}"
         score = "" if point.valid_score is None else f"{point.valid_score:.4f}"
         table.add_row(point.stage, str(point.epoch), loss, score, f"{point.seconds:.2f}")
     return table

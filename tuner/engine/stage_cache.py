@@ -207,7 +207,7 @@ class StageCache:
 
         def step() -> None:
             with self.database.transaction() as session:
-                rows.add_epoch(session, request.key, report.epoch, report.loss, report.seconds)
+                rows.add_epoch(session, request.key, report.epoch, report.loss, report.mean_loss, report.seconds)
                 session.execute(
                     update(Slot)
                     .where(Slot.id == claim.slot_id)

@@ -282,6 +282,7 @@ class _Run:
             "stage": report.stage,
             "epoch": report.epoch,
             "loss": report.loss,
+            "mean_loss": report.mean_loss,
             "valid_score": report.valid_score,
             "valid_result": report.valid_result,
             "seconds": report.seconds,

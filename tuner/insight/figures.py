@@ -20,6 +20,10 @@ from tuner.insight.summaries import TrialDetail
 from tuner.insight.theme import THEMES, Theme, empty_figure, note
 from tuner.store import Database
 
+# What a loss's axis is called: one scale everywhere.
+LOSS = "loss, mean per sample"
+_NO_MEANS = "These epochs are from before the mean loss per sample was kept"
+
 # More panels than this are too small to read.
 _MOST_PANELS = 12
 
@@ -106,10 +110,12 @@ def learning_curves(database: Database, name: str | int, theme: str = "light") -
 
 
 def pretraining_curves(database: Database, name: str | int, theme: str = "light") -> go.Figure:
-    """Loss after each pretraining epoch; trials that share a pretraining share a curve."""
+    """Mean loss per sample after each pretraining epoch; trials that share a pretraining share a curve."""
     look = THEMES[theme]
-    figure = empty_figure(look, "pretraining epoch", "loss", name)
-    return _curves(figure, look, series.shared_curves(database, name), "No pretraining epoch has ended yet")
+    figure = empty_figure(look, "pretraining epoch", LOSS, name)
+    curves = series.shared_curves(database, name)
+    old = not curves and series.activity(database, name).shared_epochs > 0
+    return _curves(figure, look, curves, _NO_MEANS if old else "No pretraining epoch has ended yet")
 
 
 def parallel_coordinates(database: Database, name: str | int, theme: str = "light") -> go.Figure:
@@ -167,12 +173,14 @@ def parameter_slices(database: Database, name: str | int, theme: str = "light") 
 
 
 def trial_loss(trial: TrialDetail, stage: str, theme: str = "light") -> go.Figure:
-    """Loss of one trial after each epoch of ``stage``."""
+    """Mean loss per sample of one trial after each epoch of ``stage``."""
     look = THEMES[theme]
-    points = [(p.epoch, p.loss) for p in trial.curves if p.stage == stage and p.loss is not None]
+    known = [point for point in trial.curves if point.stage == stage]
+    points = [(point.epoch, point.mean_loss) for point in known if point.mean_loss is not None]
     curve = series.Curve("loss", "best", tuple(e for e, _ in points), tuple(v for _, v in points))
-    figure = empty_figure(look, f"{stage} epoch", "loss", f"{trial.number}-{stage}")
-    _curves(figure, look, [curve] if points else [], f"No {stage} epoch has ended yet")
+    figure = empty_figure(look, f"{stage} epoch", LOSS, f"{trial.number}-{stage}")
+    empty = _NO_MEANS if known else f"No {stage} epoch has ended yet"
+    _curves(figure, look, [curve] if points else [], empty)
     return figure.update_layout(showlegend=False)
 
 

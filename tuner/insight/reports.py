@@ -321,4 +321,5 @@ def _error(error: dict[str, Any] | None) -> TrialError | None:
 def _progress(row: tables.Progress | None) -> Progress | None:
     if row is None:
         return None
+    # The row's loss is a mean already.
     return Progress(row.stage, row.epoch, row.epochs, row.fraction, row.loss, row.valid_score, row.note, row.updated_at)

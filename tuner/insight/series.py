@@ -121,7 +121,7 @@ def valid_curves(database: Database, name: str | int) -> tuple[str, list[Curve]]
 
 
 def shared_curves(database: Database, name: str | int) -> list[Curve]:
-    """Loss after each pretraining epoch, one curve for every pretraining that trials of the study share."""
+    """Mean loss per sample after each pretraining epoch, one curve for every pretraining that trials share."""
     with database.session() as session:
         study = rows.find_study(session, name)
         keys = session.scalars(
@@ -131,8 +131,8 @@ def shared_curves(database: Database, name: str | int) -> list[Curve]:
             .limit(MOST_CURVES)
         ).all()
         query = (
-            select(StageEpoch.stage_key, StageEpoch.epoch, StageEpoch.loss)
-            .where(StageEpoch.stage_key.in_(keys), StageEpoch.loss.is_not(None))
+            select(StageEpoch.stage_key, StageEpoch.epoch, StageEpoch.mean_loss)
+            .where(StageEpoch.stage_key.in_(keys), StageEpoch.mean_loss.is_not(None))
             .order_by(StageEpoch.stage_key, StageEpoch.epoch)
         )
         points: dict[str, list[tuple[int, float]]] = {}

@@ -102,14 +102,15 @@ class StudySummary:
 class Progress:
     """Where a running trial is: ``fraction`` of epoch ``epoch`` (from 1) of ``epochs`` of ``stage``.
 
-    ``note`` says what the trial does besides training: wait, validate, test.
+    ``mean_loss`` is the mean per sample in the part of the epoch that is done; ``note`` says what the trial does
+    besides training: wait, validate, test.
     """
 
     stage: str
     epoch: int
     epochs: int
     fraction: float
-    loss: float | None
+    mean_loss: float | None
     valid_score: float | None
     note: str | None
     updated_at: datetime

@@ -17,11 +17,17 @@ from tuner.store.tables import Base, Epoch, Event, Progress, SharedStage, Slot, 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One finished epoch of a trial, of its shared stage or of its own."""
+    """One finished epoch of a trial, of its shared stage or of its own.
+
+    Attributes:
+        loss: the sum of the batches' losses, as RecBole reports it.
+        mean_loss: the mean per sample; None of an epoch from before it was kept.
+    """
 
     stage: str
     epoch: int
     loss: float | None
+    mean_loss: float | None
     valid_score: float | None
     valid_result: dict[str, Any] | None
     seconds: float
@@ -172,11 +178,17 @@ def curves(session: Session, slot: Slot) -> list[CurvePoint]:
         .where(SharedStage.key == slot.stage_key, StageEpoch.epoch <= (slot.stage_epochs or 0))
         .order_by(StageEpoch.epoch)
     )
-    points = [CurvePoint(stage, row.epoch, row.loss, None, None, row.seconds) for stage, row in session.execute(shared)]
+    points = [_point(stage, row, None, None) for stage, row in session.execute(shared)]
     own = select(Epoch).where(Epoch.slot_id == slot.id).order_by(Epoch.stage, Epoch.epoch)
     for row in session.scalars(own):
-        points.append(CurvePoint(row.stage, row.epoch, row.loss, row.valid_score, row.valid_result, row.seconds))
+        points.append(_point(row.stage, row, row.valid_score, row.valid_result))
     return points
+
+
+def _point(
+    stage: str, row: Epoch | StageEpoch, valid_score: float | None, valid_result: dict[str, Any] | None
+) -> CurvePoint:
+    return CurvePoint(stage, row.epoch, row.loss, row.mean_loss, valid_score, valid_result, row.seconds)
 
 
 def upsert(session: Session, table: type[Base], values: Mapping[str, Any], key: tuple[str, ...]) -> None:

@@ -82,13 +82,13 @@ def touch(session: Session, key: str, epoch: int) -> None:
     session.execute(update(SharedStage).where(SharedStage.key == key).values(used_at=now))
 
 
-def add_epoch(session: Session, key: str, epoch: int, loss: float | None, seconds: float) -> None:
+def add_epoch(session: Session, key: str, epoch: int, loss: float, mean_loss: float, seconds: float) -> None:
     """Record a finished epoch, counting how often it was computed."""
     row = session.get(StageEpoch, (key, epoch), with_for_update=True)
     if row is None:
-        session.add(StageEpoch(stage_key=key, epoch=epoch, loss=loss, seconds=seconds, times_run=1))
-    else:
-        row.loss, row.seconds, row.times_run = loss, seconds, row.times_run + 1
+        row = StageEpoch(stage_key=key, epoch=epoch, times_run=0)
+        session.add(row)
+    row.loss, row.mean_loss, row.seconds, row.times_run = loss, mean_loss, seconds, row.times_run + 1
 
 
 def total_size(session: Session) -> int:

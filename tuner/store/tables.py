@@ -206,7 +206,7 @@ class Progress(Base):
     """Where a running trial is, overwritten about once a second and deleted when the trial ends.
 
     ``stage`` is a training stage's name, ``epoch`` counts from 1, ``fraction`` is the part of that epoch
-    that is done. ``note`` says what the trial waits for, if it does.
+    that is done, ``loss`` the mean per sample of that part. ``note`` says what the trial waits for, if it does.
     """
 
     __tablename__ = "rectuner_progress"
@@ -223,7 +223,11 @@ class Progress(Base):
 
 
 class Epoch(Base):
-    """One finished epoch of a trial's own stage (finetuning); those of shared stages are in StageEpoch."""
+    """One finished epoch of a trial's own stage (finetuning); those of shared stages are in StageEpoch.
+
+    ``loss`` is the sum of the batches' losses, as RecBole reports it, ``mean_loss`` the mean per sample, which is what
+    people are shown; None in rows from before it was kept.
+    """
 
     __tablename__ = "rectuner_epochs"
 
@@ -231,6 +235,7 @@ class Epoch(Base):
     stage: Mapped[str] = mapped_column(String(32), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
     loss: Mapped[float | None]
+    mean_loss: Mapped[float | None]
     valid_score: Mapped[float | None]
     valid_result: Mapped[dict[str, Any] | None]
     seconds: Mapped[float]
@@ -286,13 +291,17 @@ class Checkpoint(Base):
 
 
 class StageEpoch(Base):
-    """One finished epoch of a shared stage. ``times_run`` above 1: it was computed again after a loss."""
+    """One finished epoch of a shared stage. ``times_run`` above 1: it was computed again after a loss.
+
+    ``loss`` and ``mean_loss`` are as in Epoch.
+    """
 
     __tablename__ = "rectuner_stage_epochs"
 
     stage_key: Mapped[str] = mapped_column(ForeignKey("rectuner_stages.key", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
     loss: Mapped[float | None]
+    mean_loss: Mapped[float | None]
     seconds: Mapped[float]
     times_run: Mapped[int] = mapped_column(Integer, default=1)
 

@@ -101,6 +101,23 @@ def test_curves_show_the_shared_stage_to_every_trial(database: Database, setting
         ]
 
 
+def test_losses_are_means_of_samples_beside_recboles_sums(
+    database: Database, settings: Settings, create: Create
+) -> None:
+    create(space={"width": [4]}, config={"train_batch_size": 64})
+    work(settings)
+    with database.session() as session:
+        slot = session.scalars(sa.select(Slot)).one()
+        points = rows.curves(session, slot)
+    assert {point.stage for point in points} == {"pretrain", "finetune"}
+    for point in points:
+        assert point.loss is not None
+        assert point.mean_loss is not None
+        # Batches of nearly one size, each with the mean of its samples as its loss.
+        assert point.loss / point.mean_loss == pytest.approx(round(point.loss / point.mean_loss), abs=0.1)
+        assert point.loss > 1.5 * point.mean_loss
+
+
 def test_the_baseline_is_computed_once(database: Database, settings: Settings, create: Create) -> None:
     study_id = create()
     work(settings)

@@ -80,7 +80,13 @@ def add_trial(
         session.flush()
         for epoch in (1, 2, 3):
             result = {"ndcg@10": 0.01 * epoch}
-            values = {"loss": 5.0 / epoch, "valid_score": 0.01 * epoch, "valid_result": result, "seconds": 1.0}
+            values = {
+                "loss": 5.0 / epoch,
+                "mean_loss": 0.5 / epoch,
+                "valid_score": 0.01 * epoch,
+                "valid_result": result,
+                "seconds": 1.0,
+            }
             session.add(Epoch(slot_id=slot.id, stage="finetune", epoch=epoch, **values))
         if state is TrialState.RUNNING:
             session.add(
@@ -113,7 +119,7 @@ def filled(database: Database) -> Filled:
         session.add(SharedStage(key=KEY, model="S3Rec", stage="pretrain", dataset="walks"))
         session.flush()
         for epoch in (1, 2, 3):
-            session.add(StageEpoch(stage_key=KEY, epoch=epoch, loss=100.0 / epoch, seconds=2.0))
+            session.add(StageEpoch(stage_key=KEY, epoch=epoch, loss=100.0 / epoch, mean_loss=10.0 / epoch, seconds=2.0))
     ids = add_study(database, "study", baseline=baseline, started_at=utc_now(), running_since=utc_now())
     values = {}
     for value in (0.03, 0.05, 0.04, 0.05, 0.01, 0.045):

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from tuner import insight
 from tuner.insight import figures, series
 from tuner.insight.importance import EVALUATORS
 from tuner.store import Database
+from tuner.store.tables import Epoch, StageEpoch
 
 if TYPE_CHECKING:
     from tests.tuner.insight.conftest import Filled
@@ -55,7 +57,7 @@ def test_learning_curves_put_the_best_trial_last(filled: Filled) -> None:
 
 def test_curves_of_a_trial(filled: Filled) -> None:
     trial = insight.get_trial(filled.database, "study", 0)
-    assert list(figures.trial_loss(trial, "pretrain").data[0].y) == [100.0, 50.0]
+    assert list(figures.trial_loss(trial, "pretrain").data[0].y) == [10.0, 5.0]
     assert list(figures.trial_scores(trial, prefix="ndcg").data[0].y) == [0.01, 0.02, 0.03]
 
 
@@ -68,6 +70,19 @@ def test_importances_add_up(filled: Filled, evaluator: str) -> None:
         return
     assert found.reason is None
     assert sum(share for _, share in found.values) == pytest.approx(1)
+
+
+def test_a_loss_of_an_earlier_version_is_not_drawn_among_means(filled: Filled) -> None:
+    with filled.database.transaction() as session:
+        session.execute(sa.update(Epoch).where(Epoch.epoch == 1).values(mean_loss=None))
+        session.execute(sa.update(StageEpoch).values(mean_loss=None))
+    trial = insight.get_trial(filled.database, "study", 0)
+    assert list(figures.trial_loss(trial, "finetune").data[0].x) == [2, 3]
+    assert figures.trial_loss(trial, "finetune").layout.yaxis.title.text == "loss, mean per sample"
+    assert "before the mean loss" in figures.trial_loss(trial, "pretrain").layout.annotations[0].text
+    shared = figures.pretraining_curves(filled.database, "study")
+    assert not shared.data
+    assert "before the mean loss" in shared.layout.annotations[0].text
 
 
 def test_importances_say_why_not_yet(empty: Database) -> None:

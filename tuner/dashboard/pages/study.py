@@ -66,7 +66,9 @@ def _layout(context: Context, name: str) -> Component:
                     html.Div(chart("study-importance", "Parameter importance", height=300), className="span-4"),
                     html.Div(chart("study-learning", "Learning curves", hint="valid score by epoch"), className=narrow),
                     html.Div(
-                        chart("study-pretraining", "Pretraining", hint="loss by epoch"), className="span-4", **unshared
+                        chart("study-pretraining", "Pretraining", hint="mean loss per sample by epoch"),
+                        className="span-4",
+                        **unshared,
                     ),
                     html.Section(
                         className=f"card {narrow}",
@@ -299,8 +301,8 @@ def _running_card(study: StudySummary, trial: TrialSummary) -> Component:
     if now is not None:
         line = [html.B(now.stage), f" epoch {now.epoch} of {now.epochs}"]
     figures_now = []
-    if now is not None and now.loss is not None:
-        figures_now.append(f"loss {text.loss(now.loss)}")
+    if now is not None and now.mean_loss is not None:
+        figures_now.append(f"loss {text.loss(now.mean_loss)}")
     if now is not None and now.valid_score is not None:
         figures_now.append(f"{study.metric} {text.score(now.valid_score)}")
     return dcc.Link(

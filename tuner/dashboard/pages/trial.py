@@ -209,7 +209,7 @@ def _progress(study: StudySummary, trial: TrialDetail) -> Component | None:
     now = trial.progress
     if trial.state != "running" or now is None:
         return None
-    line: list[Any] = [html.B(now.stage), f" epoch {now.epoch} of {now.epochs}", f" · loss {text.loss(now.loss)}"]
+    line: list[Any] = [html.B(now.stage), f" epoch {now.epoch} of {now.epochs}", f" · loss {text.loss(now.mean_loss)}"]
     if now.note:
         line.append(f" · {now.note}")
     bar = stage_bar(now, study.shared_stage)

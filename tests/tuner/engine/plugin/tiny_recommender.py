@@ -45,6 +45,8 @@ class Tiny(Recommender):
 class NextItem(Objective):
     """Cross entropy of the next item, with noise on the histories so that random streams matter."""
 
+    reduction = "mean"
+
     def __init__(self, model: Recommender, dataset: SequentialDataset, config: Config, stage: str) -> None:
         assert isinstance(model, Tiny)
         self.model, self.dataset, self.config, self.stage = model, dataset, config, stage
