@@ -26,11 +26,15 @@ def merge_eval_args(given: Any) -> dict[str, Any]:
     # A partial eval_args means "the rest as for sequential models", not RecBole's random split.
     merged = {**copy.deepcopy(SEQUENTIAL_EVAL_ARGS), **given}
     merged["mode"] = _modes(merged["mode"])
-    check_split(merged["split"])
+    kind, _ = check_split(merged["split"])
     if merged["order"] != "TO":
         raise ConfigError(f"eval_args order = {merged['order']!r}: sequential models need order: TO.")
+    if isinstance(merged["group_by"], str) and merged["group_by"].lower() == "none":
+        merged["group_by"] = "none"  # YAML reads None as a text, and RecBole compares it so
     if merged["group_by"] not in GROUPS:
         raise ConfigError(f"eval_args group_by = {merged['group_by']!r}: use user or none.")
+    if kind != "RS":
+        merged["group_by"] = "user"  # as in RecBole, whose other splits take each user by himself
     return merged
 
 

@@ -27,21 +27,35 @@ def protocol_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """How a model is measured, to be kept beside every value.
 
     Returns:
-        ``valid`` and ``test``: what is ranked ("full", "uni100"); ``valid_users`` where not all are validated on.
+        ``valid`` and ``test``: what is ranked ("full", "uni100"); ``valid_users`` where not all are validated on;
+        ``rows``: "sample" where candidates are drawn and a user may have several samples. Each is ranked by itself then,
+        while RecBole ranks a user's samples as one row with several right items among the candidates of all.
     """
-    modes: dict[str, Any] = dict(config["eval_args"]["mode"])
-    return modes if config["valid_users"] is None else modes | {"valid_users": config["valid_users"]}
+    protocol: dict[str, Any] = dict(config["eval_args"]["mode"])
+    if config["valid_users"] is not None:
+        protocol["valid_users"] = config["valid_users"]
+    several = "LS" not in config["eval_args"]["split"] or config["benchmark_filename"]
+    if several and set(config["eval_args"]["mode"].values()) != {"full"}:
+        protocol["rows"] = "sample"
+    return protocol
 
 
 def given_protocol(given: Mapping[str, Any]) -> dict[str, Any]:
     """The protocol of a configuration of which only the ``given`` values are known; the others are the defaults."""
     evaluation = merge_eval_args(given.get("eval_args") or {})
-    return protocol_of({"eval_args": evaluation, "valid_users": given.get("valid_users")})
+    others = {key: given.get(key) for key in ("valid_users", "benchmark_filename")}
+    return protocol_of({"eval_args": evaluation} | others)
 
 
 def metric_label(metric: str, protocol: Mapping[str, Any]) -> str:
-    """The metric with what sets it apart from a full ranking for all users: "ndcg@10", "ndcg@10 (uni100)"."""
+    """The metric with what sets it apart from a full ranking for all users: "ndcg@10", "ndcg@10 (uni100)".
+
+    Args:
+        protocol: see :func:`protocol_of`; for the test's metrics, with the test's candidates as ``valid``.
+    """
     parts = [] if protocol["valid"] == "full" else [str(protocol["valid"])]
+    if parts and "rows" in protocol:
+        parts.append(f"per {protocol['rows']}")
     if "valid_users" in protocol:
         parts.append(f"{protocol['valid_users']} users")
     return f"{metric} ({', '.join(parts)})" if parts else metric

@@ -63,6 +63,8 @@ def fingerprint(files: Files, config: Config) -> str:
     shaping = {parameter.name: config[parameter.name] for parameter in DATA if parameter.name != "data_path"}
     # What is ranked in an evaluation shapes no sample.
     shaping["split"] = {key: value for key, value in config["eval_args"].items() if key != "mode"}
+    if "TS" in config["eval_args"]["split"]:
+        shaping["rounding"] = 2  # of its shares; there was another one before
     digest.update(json.dumps(shaping, sort_keys=True, default=str).encode())
     return digest.hexdigest()
 

@@ -20,11 +20,13 @@ Split = tuple[Samples, Samples, Samples]
 def split_samples(samples: Samples, eval_args: Mapping[str, Any]) -> Split:
     """Split as ``eval_args["split"]`` says: LS (leave one out), RS (ratio) or TS (ratio of time).
 
+    LS and TS take each user by himself. RS does unless ``group_by`` is none: then all samples are one group.
+
     Raises:
         ConfigError: the split is none of these, or its argument is malformed.
     """
     kind, argument = check_split(eval_args["split"])
-    groups = _groups(samples, eval_args["group_by"])
+    groups = _groups(samples, eval_args["group_by"] if kind == "RS" else "user")
     match kind:
         case "LS":
             parts = [_leave_one_out(len(group), argument) for group in groups]
@@ -84,6 +86,7 @@ def _by_time(samples: Samples, groups: list[np.ndarray], ratios: Sequence[float]
     parts = []
     for group in groups:
         early = int((times[group] <= boundary).sum())
-        train = int(early * ratios[0] / (1 - ratios[2])) if ratios[2] < 1 else 0
+        # The division comes first, as in RecBole: the other order rounds some products to the next whole number.
+        train = int(early * (ratios[0] / (1 - ratios[2]))) if ratios[2] < 1 else 0
         parts.append([train, early - train, len(group) - early])
     return parts

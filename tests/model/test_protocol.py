@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from model.config import Config
 from model.data import SequentialDataset
 from model.errors import ConfigError
 from model.evaluation import evaluate
-from model.protocol import cheaper_validation, chosen_for_validation, metric_label, protocol_of
+from model.protocol import cheaper_validation, chosen_for_validation, given_protocol, metric_label, protocol_of
 from model.registry import get_model
 
 MakeConfig = Callable[..., Config]
@@ -27,6 +28,17 @@ def test_the_metrics_name_tells_protocols_apart(small_config: MakeConfig) -> Non
     assert metric_label("ndcg@10", protocol_of(small_config())) == "ndcg@10"
     assert metric_label("ndcg@10", protocol_of(small_config(eval_args={"mode": "uni9"}))) == "ndcg@10 (uni9)"
     assert metric_label("ndcg@10", protocol_of(small_config(valid_users=30))) == "ndcg@10 (30 users)"
+
+
+@pytest.mark.parametrize("split", [{"RS": [8, 1, 1]}, {"TS": [8, 1, 1]}])
+def test_candidates_drawn_for_every_sample_of_a_user_are_said(small_config: MakeConfig, split: dict[str, Any]) -> None:
+    sampled = protocol_of(small_config(eval_args={"split": split, "mode": {"valid": "uni9", "test": "full"}}))
+    assert sampled["rows"] == "sample"
+    assert metric_label("ndcg@10", sampled) == "ndcg@10 (uni9, per sample)"
+    full = protocol_of(small_config(eval_args={"split": split}))
+    assert metric_label("ndcg@10", full) == "ndcg@10"
+    ready = {"benchmark_filename": ["a", "b", "c"], "eval_args": {"mode": "pop9"}}
+    assert metric_label("ndcg@10", given_protocol(ready)) == "ndcg@10 (pop9, per sample)"
 
 
 def test_validation_uses_the_same_users_whatever_else_is_configured(

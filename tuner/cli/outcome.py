@@ -114,7 +114,10 @@ def result_text(results: Iterable[tuple[Mapping[str, Any], Mapping[str, float], 
 def _results(study: StudySummary) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("metric")
-    valid, test = metric_label("valid", study.protocol), metric_label("test", {"valid": study.protocol["test"]})
+    # valid_users concerns the validation only.
+    tested = {key: value for key, value in study.protocol.items() if key != "valid_users"}
+    valid = metric_label("valid", study.protocol)
+    test = metric_label("test", tested | {"valid": study.protocol["test"]})
     for column in (f"{valid}: best", BASELINE, f"{test}: best", BASELINE):
         table.add_column(column, justify="right")
     best = (study.best_valid_result or {}, study.best_test_result or {})

@@ -11,6 +11,7 @@ import torch
 from model.data.sequences import Samples, build_samples
 from model.data.splits import split_samples
 from model.errors import ConfigError
+from model.eval_args import merge_eval_args
 
 
 def samples_of(*events_per_user: int) -> Samples:
@@ -34,6 +35,41 @@ def test_leave_one_out_prefers_test_to_valid(events: int, expected: list[int]) -
 @pytest.mark.parametrize(("events", "expected"), [(2, [1, 0, 0]), (4, [1, 1, 1]), (11, [8, 1, 1]), (21, [16, 2, 2])])
 def test_small_shares_still_get_a_sample(events: int, expected: list[int]) -> None:
     assert sizes(events, {"RS": [8, 1, 1]}) == expected
+
+
+def test_shares_of_a_split_by_time_are_rounded_as_by_the_peer() -> None:
+    """The share is divided out first; the product of the other order ends elsewhere for 107 of these lengths."""
+    shares = [0.6, 0.2, 0.2]
+    early: dict[int, int] = {}
+    for events in range(2, 1252):
+        train, valid, _ = sizes(events, {"TS": [6, 2, 2]})
+        early[train + valid] = train
+    assert set(range(1, 1001)) <= set(early)
+    wanted = {number: int(number * (shares[0] / (1 - shares[2]))) for number in range(1, 1001)}
+    assert {number: early[number] for number in wanted} == wanted
+    assert sum(int(number * shares[0] / (1 - shares[2])) != train for number, train in wanted.items()) == 107
+
+
+@pytest.mark.parametrize("split", [{"LS": "valid_and_test"}, {"LS": "valid_only"}, {"TS": [6, 2, 2]}])
+@pytest.mark.parametrize("group_by", ["none", None])
+def test_only_shares_look_at_the_grouping(split: dict[str, Any], group_by: Any) -> None:
+    """All samples as one group would leave one sample to validate on."""
+    samples = samples_of(9, 5, 12)
+    alone, grouped = (
+        [part.target.tolist() for part in split_samples(samples, {"split": split, "group_by": each})]
+        for each in (group_by, "user")
+    )
+    assert alone == grouped
+    assert len(grouped[1]) > 1
+    assert merge_eval_args({"split": split, "group_by": group_by})["group_by"] == "user"
+
+
+@pytest.mark.parametrize("group_by", ["none", "None", "NONE", None])
+def test_shares_of_all_samples_together(group_by: Any) -> None:
+    merged = merge_eval_args({"split": {"RS": [8, 1, 1]}, "group_by": group_by})
+    parts = split_samples(samples_of(9, 5, 12), merged)
+    assert [len(part) for part in parts] == [19, 2, 2]
+    assert [part.target.tolist() for part in parts][2] == [25, 26]  # the latest of all
 
 
 def test_no_sample_of_a_split_by_time_is_lost() -> None:
