@@ -28,8 +28,8 @@ def protocol_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``valid`` and ``test``: what is ranked ("full", "uni100"); ``valid_users`` where not all are validated on;
-        ``rows``: "sample" where candidates are drawn and a user may have several samples. Each is ranked by itself then,
-        while RecBole ranks a user's samples as one row with several right items among the candidates of all.
+        ``rows``: "sample" where candidates are drawn and a user may have several samples. Each is ranked by itself
+        then, while RecBole ranks a user's samples as one row with several right items among the candidates of all.
     """
     protocol: dict[str, Any] = dict(config["eval_args"]["mode"])
     if config["valid_users"] is not None:
