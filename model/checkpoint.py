@@ -97,6 +97,27 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def at_best_epoch(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint with the weights of the best epoch as its weights; ``epoch`` and the best score agree with them.
+
+    A run that has not ended keeps these beside the last epoch's, which it goes on from. What is returned is no state to
+    go on from: the optimizer keeps its settings and forgets its moments, which are a later epoch's. Content whose last
+    epoch is its best, or was not validated, is returned as it is.
+    """
+    section = content.get("rectuner") or {}
+    best = section.get("best_weights")
+    if best is None:
+        return dict(content)
+    return {
+        **content,
+        "epoch": section["best_epoch"] - 1,
+        "cur_step": 0,
+        "state_dict": best,
+        "optimizer": {**(content.get("optimizer") or {}), "state": {}},
+        "rectuner": {**section, "resumable": False, "best_weights": None},
+    }
+
+
 def _others(folder: Path) -> str:
     """The checkpoints that are in the folder, the newest few."""
     found = sorted(folder.glob("*.pth"), key=lambda other: other.stat().st_mtime, reverse=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 import torch
 
-from model.checkpoint import load_checkpoint, load_weights
+from model.checkpoint import at_best_epoch, load_checkpoint, load_weights
 from model.config import Config
 from model.data import SequentialDataset, load_dataset
 from model.data.atomic import read_table
@@ -100,7 +100,7 @@ def restore(path: Path, *, data_path: str | None = None, label: str | None = Non
     Raises:
         ModelError: the checkpoint or the data can't be used.
     """
-    content = load_checkpoint(path)
+    content = at_best_epoch(load_checkpoint(path))
     given = dict(content.get("config") or {})
     name, dataset_name = given.pop("model", None), given.pop("dataset", None)
     if not isinstance(name, str) or not isinstance(dataset_name, str):
@@ -111,8 +111,6 @@ def restore(path: Path, *, data_path: str | None = None, label: str | None = Non
     dataset = load_dataset(config)
     definition = get_model(name)
     model = definition.build(config, dataset)
-    best = (content.get("rectuner") or {}).get("best_weights")
-    content["state_dict"] = content["state_dict"] if best is None else best
     load_weights(model, content, path, config, items_digest(dataset, config))
     return Restored(definition, model.eval(), dataset, config, _item_names(dataset, config, label))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from model.checkpoint import FORMAT, load_checkpoint, load_weights, save_checkpoint
+from model.checkpoint import FORMAT, at_best_epoch, load_checkpoint, load_weights, save_checkpoint
 from model.config import Config
 from model.data import SequentialDataset
 from model.defaults import DATA
@@ -106,12 +106,13 @@ class StageRun:
         return self._stopping.best
 
     def start_from(self, path: Path) -> None:
-        """Take the weights of an earlier stage's checkpoint.
+        """Take the weights of an earlier stage's checkpoint, the best epoch's where it was validated.
 
         Raises:
             CheckpointError: it can't be read, or does not fit.
         """
-        load_weights(self.model, load_checkpoint(path), path, self._config, items_digest(self._dataset, self._config))
+        content = at_best_epoch(load_checkpoint(path))
+        load_weights(self.model, content, path, self._config, items_digest(self._dataset, self._config))
 
     def run_epoch(self, on_progress: Callable[[float, float], None] | None = None) -> EpochReport:
         """Train one epoch and validate it where it is due.
@@ -158,10 +159,18 @@ class StageRun:
             return None
         return evaluate(self.model, self._dataset, "valid", self._config, self.epoch)
 
-    def save(self, path: Path, *, best: bool = False, announce: Callable[[str], None] | None = None) -> str:
+    def save(
+        self,
+        path: Path,
+        *,
+        best: bool = False,
+        test_result: Result | None = None,
+        announce: Callable[[str], None] | None = None,
+    ) -> str:
         """Write a checkpoint to resume from, or with ``best`` one with the best epoch's weights to use.
 
         Args:
+            test_result: what :meth:`result` found for the best epoch's weights, to be kept beside them.
             announce: called with the file's SHA-256 before the file appears; if it raises, the file does not.
 
         Returns:
@@ -171,34 +180,31 @@ class StageRun:
             OSError: it can't be written; an earlier file is untouched.
         """
         self._check_between_epochs()
-        weights, epoch = self.model.state_dict(), self.epoch
-        if best and self._best_weights is not None:
-            weights, epoch = self._best_weights, self.best_epoch
         section: dict[str, Any] = {
             "format": FORMAT,
             "stage": self.stage,
             "dataset": self._dataset.name,
             "items": items_digest(self._dataset, self._config),
-            # Weights of one epoch with the optimizer of a later one are no state to go on from.
-            "resumable": epoch == self.epoch,
+            "resumable": True,
             "key": self._key,
             "protocol": self._protocol(),
             "best_epoch": self.best_epoch,
             "best_valid_result": self.best_valid_result,
             # Mostly the best epoch is the last one, whose weights are there already.
-            "best_weights": None if best or self.best_epoch == self.epoch else self._best_weights,
+            "best_weights": None if self.best_epoch == self.epoch else self._best_weights,
+            "test_result": test_result,
         }
         content = {
             "config": self._config.as_dict(),
-            "epoch": epoch - 1,
+            "epoch": self.epoch - 1,
             "cur_step": self._stopping.bad,
             "best_valid_score": self._stopping.best,
-            "state_dict": weights,
+            "state_dict": self.model.state_dict(),
             "other_parameter": {},
             "optimizer": self._optimizer.state_dict(),
             "rectuner": section,
         }
-        return save_checkpoint(path, content, announce)
+        return save_checkpoint(path, at_best_epoch(content) if best else content, announce)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint that :meth:`save` wrote for a run of the same data, seed and settings.

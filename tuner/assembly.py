@@ -24,6 +24,7 @@ from tuner.space.review import review_space
 from tuner.specification import (
     RECBOLE_ALGORITHMS,
     ConfirmSpecification,
+    Keep,
     PrunerSpecification,
     SamplerSpecification,
     StudySpecification,
@@ -31,7 +32,10 @@ from tuner.specification import (
 
 # Fields that say how much to run and how fast, not what is computed.
 BUDGET_FIELDS = frozenset(
-    {"max_trials", "timeout_seconds", "computing_hours", "early_stop", "target_value", "max_failures", "workers"}
+    {
+        *("max_trials", "timeout_seconds", "computing_hours", "early_stop", "target_value", "max_failures", "keep"),
+        "workers",
+    }
 )
 # Fields that early versions did not have; where they are not set, a study keeps the name that it had then.
 _LATER_FIELDS = frozenset({"warm_start", "confirm"})
@@ -65,6 +69,10 @@ class StudyOptions(BaseModel):
     early_stop: int | None = Field(default=None, ge=1, description="End after this many trials without improvement.")
     target_value: float | None = Field(default=None, description="End when the objective reaches this value.")
     max_failures: int = Field(default=5, ge=1, description="Failures in a row that pause the study.")
+    keep: Keep = Field(
+        default="best",
+        description="Whose weights are kept when they have ended: best, all, or the number of the best trials.",
+    )
     warm_start: str | None = Field(
         default=None, description="A study (name or id) whose finished trials the sampler begins from."
     )

@@ -48,6 +48,11 @@ class Settings(BaseSettings):
         default=1, ge=1, description="Epochs between two checkpoints of a running stage: what a crash costs at most."
     )
     cache_gb: float = Field(default=20.0, ge=0, description="Bound for shared stage checkpoints, in GB.")
+    weights_gb: float = Field(
+        default=20.0,
+        ge=0,
+        description="Bound for the weights that one study keeps, in GB; its best trial's always stay.",
+    )
     prepared_gb: float = Field(
         default=10.0, ge=0, description="Bound for prepared data sets in the data root, in GB; 0: none are kept."
     )

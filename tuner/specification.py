@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 SamplerName = Literal["auto", "exhaustive", "random", "tpe", "gp", "cmaes", "qmc"]
 PrunerName = Literal["none", "median", "percentile", "successive_halving", "hyperband", "patient", "asha_promotion"]
+
+
+def _whose(value: object) -> object:
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if number in ("best", "all") or (isinstance(number, int) and not isinstance(number, bool) and number >= 1):
+        return number
+    raise ValueError("write best, all, or how many of the best trials, for example 3")
+
+
+# Whose weights a study keeps: the best trial's, those of so many of the best, or all of them.
+Keep = Annotated[Literal["best", "all"] | int, BeforeValidator(_whose)]
 
 # RecBole's HyperTuning names of the algorithms.
 RECBOLE_ALGORITHMS: dict[str, SamplerName] = {"exhaustive": "exhaustive", "random": "random", "bayes": "tpe"}
@@ -64,6 +75,10 @@ class StudySpecification(BaseModel):
     early_stop: int | None = Field(default=None, ge=1, description="End after this many trials without improvement.")
     target_value: float | None = Field(default=None, description="End when the objective reaches this value.")
     max_failures: int = Field(default=5, ge=1, description="Failures in a row that pause the study.")
+    keep: Keep = Field(
+        default="best",
+        description="Whose weights are kept when they have ended: best, all, or the number of the best trials.",
+    )
     warm_start: str | None = Field(
         default=None, description="A study (name or id) whose finished trials the sampler begins from."
     )

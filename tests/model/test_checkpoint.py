@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -277,6 +278,32 @@ def test_numpys_numbers_are_read_as_plain_ones(tmp_path: Path, protocol: int, mo
         *((float, 0.1), (float, 0.5), (float, 2.0), (int, -3), (int, 7), (bool, True), (float, 1.25), (int, -2))
     ]
     assert isinstance(read["text"], Inert)
+
+
+def test_of_a_run_that_goes_on_the_best_epochs_weights_are_converted(tmp_path: Path) -> None:
+    def state(best_epoch: int) -> dict[str, Any]:
+        best = None if best_epoch == 8 else {"w": torch.zeros(2)}
+        section = {"format": 1, "resumable": True, "best_epoch": best_epoch, "best_weights": best}
+        return {
+            **{"epoch": 7, "cur_step": 8 - best_epoch, "best_valid_score": 0.25, "state_dict": {"w": torch.ones(2)}},
+            **{"optimizer": {"state": {0: {"step": 9}}, "param_groups": [{"lr": 0.1}]}, "rectuner": section},
+        }
+
+    torch.save(state(best_epoch=5), tmp_path / "state.pth")
+    assert convert_checkpoint(tmp_path / "state.pth", tmp_path / "best.pth").best_epoch == 5
+    content = load_checkpoint(tmp_path / "best.pth")
+    assert (content["epoch"], content["cur_step"], content["best_valid_score"]) == (4, 0, 0.25)
+    assert content["state_dict"]["w"].tolist() == [0.0, 0.0]
+    assert content["optimizer"] == {"state": {}, "param_groups": [{"lr": 0.1}]}
+    assert content["rectuner"]["resumable"] is False
+    # Where the last epoch is the best, the file says the truth already.
+    torch.save(state(best_epoch=8), tmp_path / "state.pth")
+    assert convert_checkpoint(tmp_path / "state.pth", tmp_path / "same.pth").best_epoch is None
+    assert load_checkpoint(tmp_path / "same.pth") == state(best_epoch=8) | {
+        "config": {},
+        "other_parameter": {},
+        "state_dict": ANY,
+    }
 
 
 def test_a_conversion_overwrites_nothing_unasked(tmp_path: Path) -> None:

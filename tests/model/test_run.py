@@ -181,8 +181,14 @@ def test_the_test_is_made_with_the_best_epochs_weights_and_changes_nothing(
     best = load_checkpoint(tmp_path / "best.pth")
     assert best["epoch"] == run.best_epoch - 1
     assert not same(best["state_dict"], before)
-    again = begin(config, small_dataset, "finetune", initial=tmp_path / "best.pth")
-    assert again.result().test_result == result.test_result
+    assert (best["cur_step"], best["best_valid_score"]) == (0, result.best_valid_score)
+    assert best["rectuner"]["best_valid_result"] == result.best_valid_result
+    assert best["optimizer"]["state"] == {}
+    # Whoever begins from the state of a run begins from its best epoch, too.
+    run.save(tmp_path / "state.pth")
+    for name in ("best.pth", "state.pth"):
+        again = begin(config, small_dataset, "finetune", initial=tmp_path / name)
+        assert again.result().test_result == result.test_result
     with pytest.raises(CheckpointMismatch, match="not the state of a run"):
         again.resume(tmp_path / "best.pth")
 

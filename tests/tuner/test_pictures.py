@@ -16,7 +16,7 @@ from tuner.cli.app import main
 from tuner.dashboard.context import Context
 from tuner.dashboard.pages import trial_pictures
 from tuner.engine import study
-from tuner.engine.artifacts import trial_weights
+from tuner.engine.weights import trial_weights
 from tuner.engine.worker import run_worker
 from tuner.errors import WeightsNotKept
 from tuner.insight import get_study, pictures
@@ -107,8 +107,8 @@ def test_what_cannot_be_drawn_is_explained_and_nothing_is_written(
         ((best, "--user", "nobody"), "has no such user with enough interactions; try e.g."),
         ((best, "--picture", "map"), "There are: interest-graph"),
         ((best, "--label", "color"), "there are: item_id, class"),
-        ((1 - best,), f"only the best one's are kept. Trials with weights: {best}."),
-        ((7,), "Trial 7 of graphs has no weights"),
+        ((1 - best,), f"keeps only the best one's (keep: best). Trials with weights: {best}."),
+        ((7,), "graphs has no trial 7."),
     ]:
         code, said = command(capsys, "trial", "picture", "graphs", *arguments, "--output", page)
         assert code == 2
@@ -147,7 +147,7 @@ def test_the_page_of_the_best_trial_shows_the_picture_and_others_say_why_not(
     assert shown == f"User {users[0]}"
     assert note is None
     other = trial_pictures._draw(context, "interest-graph", None, "light", {**key, "number": 1 - best})
-    assert "only the best one's are kept" in other[-1]
+    assert "the study keeps only the best one's" in other[-1]
     assert len(json.dumps(figure.to_json())) < 1_000_000
 
 

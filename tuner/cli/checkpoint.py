@@ -30,5 +30,7 @@ def convert(
     done = convert_checkpoint(source, target, overwrite=force)
     of = " ".join(filter(None, (done.model, done.dataset and f"on {done.dataset}"))) or "unknown model"
     out.print(escape(f"{target}: {of}, {done.tensors} tensors with {done.numbers:,} numbers."), soft_wrap=True)
+    if done.best_epoch is not None:
+        out.print(f"The run has not ended here; its weights are those of its best epoch so far, {done.best_epoch}.")
     if done.dropped:
         out.print(escape(f"Left out, because they hold objects: {', '.join(done.dropped)}."), soft_wrap=True)

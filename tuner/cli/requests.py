@@ -56,6 +56,7 @@ STUDY_FLAGS = (
     "timeout_seconds",
     "computing_hours",
     "max_failures",
+    "keep",
     "warm_start",
 )
 EPILOG = (

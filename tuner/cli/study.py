@@ -63,6 +63,7 @@ def show_study(name: Name, as_json: AsJson = False) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in study.counts.items())
     out.print(escape(f"{study.model} on {study.dataset}, {study.sampler}, {study.direction} {study.objective}"))
     out.print(f"Trials: {counts} (budget {study.trials_total})")
+    out.print(f"Weights kept {study.weights.sentence}.")
     print_outcome(study)
     if shares.reason is None:
         out.print(f"Importance ({shares.evaluator}): {escape(values(dict(shares.values)))}")

@@ -17,8 +17,8 @@ from tuner.cli.environment import check_writable, open_database, out, read_setti
 from tuner.cli.follow import duration, values
 from tuner.cli.json_output import AsJson, to_json
 from tuner.engine import study as engine
-from tuner.engine.artifacts import trial_weights
-from tuner.errors import SpaceError
+from tuner.engine.weights import read_weights, trial_weights
+from tuner.errors import SettingsError, SpaceError
 from tuner.insight import reports
 from tuner.insight.summaries import TrialDetail, TrialSummary
 from tuner.store import TrialState
@@ -102,6 +102,31 @@ def enqueue_trial(
     out.print(escape(f"A trial with {values(given)} is the next one."), soft_wrap=True)
 
 
+@app.command("export")
+def export_trial(
+    study: Study,
+    number: Annotated[
+        int | None, typer.Argument(metavar="[NUMBER]", min=0, help="The trial's number. Default: the best trial.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write. Default: STUDY-trial-NUMBER.pth.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Write a trial's weights, those of its best epoch, as a checkpoint that RecBole loads too."""
+    settings = read_settings()
+    with open_database(settings) as database:
+        weights = read_weights(database, settings.artifacts, study, number)
+    target = output or Path(weights.file_name)
+    _refuse_to_overwrite(target, force)
+    weights.save(target)
+    so_far = "" if weights.ended else ", the best so far: the trial has not ended"
+    out.print(
+        escape(f"{target}: trial {weights.number} of {weights.study}, weights of epoch {weights.epoch}{so_far}."),
+        soft_wrap=True,
+    )
+
+
 @app.command("picture")
 def draw_picture(
     study: Study,
@@ -127,6 +152,12 @@ def draw_picture(
     restored = restore(checkpoint, label=label)
     save_html(restored.draw(restored.users()[0] if user is None else user, picture), output)
     out.print(escape(str(output)), soft_wrap=True)
+
+
+def _refuse_to_overwrite(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise SettingsError(f"{target}: exists already. Choose another --output, or overwrite it (--force).")
+    check_writable(target.absolute().parent, "--output")
 
 
 def _check_order(order: str) -> None:

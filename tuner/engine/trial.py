@@ -20,7 +20,7 @@ from model.errors import CheckpointError
 from model.protocol import protocol_of
 from model.recommender import Stage, stage_key
 from model.run import EpochReport, StageRun, start_run
-from tuner.engine.artifacts import trial_folder
+from tuner.engine.artifacts import final_checkpoint, trial_folder
 from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
 from tuner.engine.optuna_trials import OptunaTrial, OptunaTrials
 from tuner.engine.patience import UNAVAILABLE, patiently
@@ -28,6 +28,7 @@ from tuner.engine.plan import Plan
 from tuner.engine.promotion import arrive, ladder_of
 from tuner.engine.stage_cache import StageCache, StageRequest
 from tuner.engine.trial_ending import end_trial
+from tuner.engine.weights import keeps_pruned
 from tuner.store import Database, TrialState
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows
@@ -303,11 +304,18 @@ class _Run:
             patiently(lambda: self.trial.report(score, report.epoch))
 
     def _end(self, run: StageRun, state: OptunaState) -> TrialState:
-        """End the trial in Optuna. What was pruned is compared by its validation only, and so is not tested."""
+        """Write what is kept of the trial, then end it in Optuna.
+
+        What was pruned is compared by its validation only, and so is not tested. Who is killed between the two leaves
+        the state that the run goes on from, with which the next attempt comes here again.
+        """
         self.keeper.check(between_epochs=True)
         outcome = self._outcome(run)
         if state is OptunaState.COMPLETE:
             outcome = self._tested(run, outcome)
+        if state is OptunaState.COMPLETE or keeps_pruned(self.runner.study):
+            path = final_checkpoint(self.runner.artifacts, self.claim.study_id, self.trial.number)
+            run.save(path, best=True, test_result=outcome.test_result)
         database, name, number = self.runner.database, self.runner.study.optuna_name, self.trial.number
         patiently(lambda: end_trial(database, name, number, state, outcome, run.best_valid_score))
         return ENDINGS[state]

@@ -22,7 +22,6 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from tuner.engine.artifacts import remove_ended, remove_finished
 from tuner.engine.baseline import compute_baseline
 from tuner.engine.datasets import DatasetCache
 from tuner.engine.ending import settle
@@ -35,6 +34,7 @@ from tuner.engine.stage_cache import StageBusy, StageCache
 from tuner.engine.sweep import sweep
 from tuner.engine.trial import TrialRunner
 from tuner.engine.trial_ending import end_trial
+from tuner.engine.weights import remove_ended, remove_finished
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState, TrialState
@@ -272,13 +272,13 @@ class _Loop:
         patiently(lambda: settle(self.database, claim.study_id))
 
     def _remove_ended(self) -> None:
-        remove_ended(self.database, self.settings.artifacts)
+        remove_ended(self.database, self.settings.artifacts, self.settings.weights_gb * 1e9)
 
     def _remove_finished(self, study_id: int) -> None:
         with self.database.session() as session:
             study = session.get(Study, study_id)
         if study is not None:
-            remove_finished(self.database, self.settings.artifacts, study)
+            remove_finished(self.database, self.settings.artifacts, study, self.settings.weights_gb * 1e9)
         self.cache.evict()
 
     def _clean_up(self, step: Callable[[], None]) -> None:

@@ -22,6 +22,7 @@ from tuner.insight.summaries import (
     TrialDetail,
     TrialError,
     TrialSummary,
+    Weights,
 )
 from tuner.space import SearchSpace
 from tuner.store import Database, StudyState, TrialState, tables
@@ -166,6 +167,7 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         protocol=given_protocol(study.specification["config"]),
         computing_seconds=rows.computing_seconds(session, study.id),
         shared_stage=_shared_stage(study.specification),
+        weights=Weights(study.specification.get("keep", "best"), *rows.weights_kept(session, study.id)),
         confirmation=_confirmation(session, study) if study.specification.get("confirm") else None,
     )
 
@@ -287,6 +289,7 @@ def _summary(row: Row[Any], params: dict[str, Any] | None, outcome: TrialOutcome
         best_epoch=outcome.best_epoch,
         confirms=slot.confirms,
         seed=slot.seed,
+        weights_bytes=slot.weights_bytes,
         paused_at=slot.paused_at if slot.state is TrialState.WAITING else None,
     )
 

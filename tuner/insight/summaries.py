@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from rich.filesize import decimal
+
 from model.protocol import metric_label
 from tuner.insight.confirmation import Confirmation
 from tuner.store.repository import CurvePoint
@@ -36,6 +38,27 @@ class EpochCounts:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Of how many ended trials weights are kept, their size in bytes, and whose are to be kept.
+
+    ``keep``: "best", "all", or the number of the best trials.
+    """
+
+    keep: str | int
+    trials: int
+    size: int
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        whose = {"best": "the best trial", "all": "all trials", 1: "the best trial"}.get(
+            self.keep, f"the {self.keep} best trials"
+        )
+        trials = f"{self.trials} trial{'' if self.trials == 1 else 's'}"
+        return f"of {whose}: {trials}, {decimal(self.size)}"
+
+
+@dataclass(frozen=True)
 class StudySummary:
     """A study at a glance.
 
@@ -52,6 +75,7 @@ class StudySummary:
         shared_stage: the name of the stage that its trials share, None where there is none to share.
         confirmation: what other seeds say of the best parameters, None while nobody asked them.
         computing_seconds: time of all epochs that were computed for the study, whoever computed them.
+        weights: whose weights are kept, see :class:`Weights`.
     """
 
     id: int
@@ -81,6 +105,7 @@ class StudySummary:
     computing_seconds: float
     shared_stage: str | None
     confirmation: Confirmation | None
+    weights: Weights
     protocol: dict[str, Any]
 
     @property
@@ -138,6 +163,7 @@ class TrialSummary:
         attempt: 1 for a trial that ran undisturbed.
         confirms, seed: of a confirmation: the trial whose parameters it runs again, and its training seed.
         paused_at: the epoch at which a waiting trial waits for its promotion (pruner asha_promotion).
+        weights_bytes: size of the weights that are kept of an ended trial, None where none are.
     """
 
     number: int | None
@@ -157,6 +183,7 @@ class TrialSummary:
     paused_at: int | None
     confirms: int | None
     seed: int | None
+    weights_bytes: int | None
 
     @property
     def again(self) -> str | None:

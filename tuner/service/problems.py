@@ -52,6 +52,7 @@ KINDS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (errors.StudyExists, 409, "study-exists", "The study's name is taken"),
     (errors.StudyNotFound, 404, "study-not-found", "There is no such study"),
     (errors.TrialNotFound, 404, "trial-not-found", "There is no such trial"),
+    (errors.WeightsNotKept, 404, "weights-not-kept", "The trial's weights are not there"),
     (errors.StudyStateError, 409, "study-state", "The study's state does not allow this"),
     (errors.DatabaseError, 503, "database", "The database can't be used"),
     (DBAPIError, 503, "database", "The database can't be used"),

@@ -52,14 +52,20 @@ def best_first(direction: str) -> tuple[Any, ...]:
 
 def best_number(session: Session, study: Study) -> int | None:
     """The best completed trial of the search, the earliest of equal ones; None while there is none."""
-    return session.scalar(
+    return next(iter(best_numbers(session, study, 1)), None)
+
+
+def best_numbers(session: Session, study: Study, limit: int | None = None) -> list[int]:
+    """The completed trials of the search, the best first, the earlier of equal ones first."""
+    found = session.scalars(
         select(Slot.optuna_number)
         .join(trials, of_slot(study.optuna_id))
         .join(trial_values, of_trial())
         .where(Slot.study_id == study.id, Slot.state == TrialState.COMPLETED, Slot.origin != Origin.CONFIRM)
         .order_by(*best_first(study.direction))
-        .limit(1)
+        .limit(limit)
     )
+    return [number for number in found if number is not None]
 
 
 def params_of(session: Session, trial_ids: Iterable[int]) -> dict[int, dict[str, Any]]:

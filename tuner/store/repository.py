@@ -142,10 +142,29 @@ def optuna_number(session: Session, slot_id: int) -> int | None:
     return session.scalar(select(Slot.optuna_number).where(Slot.id == slot_id))
 
 
-def ended_numbers(session: Session, study_id: int) -> Sequence[int]:
-    """Numbers of the trials that have ended."""
-    query = select(Slot.optuna_number).where(Slot.study_id == study_id, Slot.state.in_(ENDED_TRIAL_STATES))
+def ended_numbers(session: Session, study_id: int, *states: TrialState) -> Sequence[int]:
+    """Numbers of the trials that have ended, in one of ``states`` if any are given."""
+    wanted = states or tuple(ENDED_TRIAL_STATES)
+    query = select(Slot.optuna_number).where(Slot.study_id == study_id, Slot.state.in_(wanted))
     return [number for number in session.scalars(query) if number is not None]
+
+
+def note_weights(session: Session, study_id: int, kept: Mapping[int, int]) -> None:
+    """Record of which of the study's trials weights are kept, and their size in bytes."""
+    query = select(Slot.id, Slot.optuna_number, Slot.weights_bytes).where(
+        Slot.study_id == study_id, Slot.state.in_(ENDED_TRIAL_STATES), Slot.optuna_number.is_not(None)
+    )
+    for slot, number, size in session.execute(query).all():
+        now = kept.get(number or 0)
+        if size != now:
+            session.execute(update(Slot).where(Slot.id == slot).values(weights_bytes=now))
+
+
+def weights_kept(session: Session, study_id: int) -> tuple[int, int]:
+    """(trials of which weights are kept, their size in bytes)."""
+    query = select(func.count(), func.sum(Slot.weights_bytes)).where(Slot.study_id == study_id)
+    trials, size = session.execute(query.where(Slot.weights_bytes.is_not(None))).one()
+    return trials, int(size or 0)
 
 
 def last_ended(session: Session, study: Study, limit: int) -> Sequence[Slot]:

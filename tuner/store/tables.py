@@ -160,6 +160,7 @@ class Slot(Base):
         seconds_run: computing time of all epochs that were run for it, shared ones and repeated ones too.
         paused_at: the epoch at which a trial waits for its promotion (see ``Rung``); it can't be claimed then.
         confirms, seed: of a confirmation: the trial whose parameters are run again, and with which training seed.
+        weights_bytes: size of the weights that are kept of the ended trial, None where none are.
         error: ``{"type", "message", "traceback", "attempt"}`` of the last failure.
     """
 
@@ -197,6 +198,7 @@ class Slot(Base):
     paused_at: Mapped[int | None]
     confirms: Mapped[int | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
+    weights_bytes: Mapped[int | None] = mapped_column(BigInteger)
     error: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

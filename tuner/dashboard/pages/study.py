@@ -339,6 +339,7 @@ def _best(study: StudySummary) -> Component:
             ),
             facts(params),
             metrics_table(short),
+            html.P(f"Weights kept {study.weights.sentence}.", className="muted small"),
         ]
     )
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from tempfile import TemporaryFile
+from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
 
 from tuner.engine import study as engine
+from tuner.engine.weights import read_weights
 from tuner.insight import reports
 from tuner.insight.summaries import StudySummary, TrialDetail
-from tuner.service.dependencies import DatabaseOf
+from tuner.service.dependencies import DatabaseOf, SettingsOf
 from tuner.service.schemas import TrialPage, TrialRequest
 from tuner.store import TrialState
 
 router = APIRouter(prefix="/studies/{name}/trials", tags=["trials"])
+
+CHECKPOINT: dict[str, Any] = {
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    "description": "A checkpoint, as torch.load(weights_only=True) reads it.",
+}
 
 Order = Literal[
     "number", "-number", "value", "-value", "started_at", "-started_at", "ended_at", "-ended_at", "state", "-state"
@@ -44,6 +53,27 @@ def enqueue_trial(name: str, trial: TrialRequest, database: DatabaseOf) -> Study
 def get_trial(name: str, number: Annotated[int, Path(ge=0)], database: DatabaseOf) -> TrialDetail:
     """One trial with the curve of every epoch that led to it."""
     return reports.get_trial(database, name, number)
+
+
+@router.get("/{number}/checkpoint", response_class=StreamingResponse, responses={200: CHECKPOINT})
+def get_checkpoint(
+    name: str, number: Annotated[int, Path(ge=0)], database: DatabaseOf, settings: SettingsOf
+) -> StreamingResponse:
+    """The trial's weights, those of its best epoch, as a file that RecBole loads too; 404 says whose there are."""
+    weights = read_weights(database, settings.artifacts, name, number)
+    file = TemporaryFile()  # noqa: SIM115 - closed by who reads it
+    weights.write(file)
+    size = file.tell()
+    file.seek(0)
+    headers = {"content-disposition": f'attachment; filename="{weights.file_name}"', "content-length": str(size)}
+    return StreamingResponse(_pieces(file), media_type="application/octet-stream", headers=headers)
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    """The open file; it is gone as soon as nobody reads it any more."""
+    with file:
+        while piece := file.read(1 << 20):
+            yield piece
 
 
 @router.post("/{number}/retry", status_code=202)
