@@ -36,6 +36,9 @@ _SHAPED_BY = {
     "": ("n_layers", "hidden_size"),
 }
 
+# Whole numbers that decide a tensor's shape, and so whether a checkpoint fits a run.
+SHAPING = ("MAX_ITEM_LIST_LENGTH", "hidden_size", "n_layers", "inner_size")
+
 
 def save_checkpoint(path: Path, content: Mapping[str, Any], announce: Callable[[str], None] | None = None) -> str:
     """Write a checkpoint so that readers see the old file or the new one, never a part.
@@ -213,6 +216,26 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path, confi
                 f"(data set {config.dataset!r}). {_cause(name, made_with, config)}"
             )
     model.load_state_dict(found)
+
+
+def check_made_for(path: Path, config: Config) -> None:
+    """Check what can be said before the data set is read of a file whose weights a run is to begin from.
+
+    Raises:
+        CheckpointNotFound, CheckpointError: there is no such file, or it is no checkpoint.
+        CheckpointMismatch: it was made for another data set, or for other shapes.
+    """
+    content = load_checkpoint(path)
+    made_with = content.get("config") or {}
+    made_for = (content.get("rectuner") or {}).get("dataset", made_with.get("dataset"))
+    if made_for is not None and made_for != config.dataset:
+        raise CheckpointMismatch(f"{path}: was made for data set {made_for!r}, this run is for {config.dataset!r}.")
+    parts = {part for part in _SHAPED_BY if part and any(part in name for name in content["state_dict"])}
+    for part in sorted(parts):
+        for key in _SHAPED_BY[part]:
+            theirs, ours = made_with.get(key), config.get(key)
+            if key in SHAPING and theirs is not None and ours is not None and theirs != ours:
+                raise CheckpointMismatch(f"{path}: does not fit, for {key} is {theirs!r} there and {ours!r} here.")
 
 
 def _cause(tensor: str, made_with: Mapping[str, Any], config: Config) -> str:

@@ -107,7 +107,9 @@ def _save(run: StageRun, report: EpochReport, stage: Stage, config: Config, fold
         due, path = report.improved or (run.finished and run.best_valid_score is None), folder / best
     else:
         due = run.finished or run.epoch % config.get("save_step", 10) == 0
-        path = folder / f"{config.model}-{config.dataset}-{run.epoch}.pth"
+        # RecBole's name, which the first stage has; a later stage must not overwrite what it started from.
+        middle = "" if stage is get_model(config.model).stages[0] else f"-{stage.name}"
+        path = folder / f"{config.model}-{config.dataset}{middle}-{run.epoch}.pth"
     if due:
         run.save(path)
         _log.info("saved %s", path)
@@ -125,13 +127,14 @@ def _stage(definition: ModelDefinition, config: Config) -> Stage:
 
 
 def _initial(definition: ModelDefinition, stage: Stage, config: Config) -> Path | None:
-    """The checkpoint that a later stage starts from."""
+    """The checkpoint of the stage before, from which a later stage starts."""
     if stage is definition.stages[0]:
         return None
     if not config["pre_model_path"]:
+        before = definition.stages[definition.stages.index(stage) - 1]
         raise CheckpointNotFound(
             f"pre_model_path is not set: {stage.name} starts from a pretrained model. Run with train_stage: "
-            f"{definition.stages[0].name} first and name the file that it writes to {config['checkpoint_dir']}/."
+            f"{before.name} first and name the file that it writes to {config['checkpoint_dir']}/."
         )
     return Path(config["pre_model_path"])
 

@@ -89,7 +89,8 @@ class Stage:
         name: also the value of ``train_stage`` and the scope in ``pretrain.learning_rate``.
         epochs_key: configuration key with the number of epochs (``pretrain_epochs``, ``epochs``).
         validates: whether epochs are evaluated on the valid split and early stopping applies. A stage that
-            does not validate is a pure function of its inputs and epoch count: trials share it.
+            does not validate is a pure function of its inputs and epoch count: trials share it. The last stage
+            of a model validates, the ones before it do not.
         objective: builds the stage's objective.
     """
 
@@ -128,7 +129,7 @@ class ModelDefinition:
         name: RecBole's class name.
         summary: one sentence.
         parameters: the model's own parameters (the common ones are added by the registry).
-        stages: in the order in which they run.
+        stages: in the order in which they run, each from the weights of the one before it.
         build: a freshly initialised model for a data set; deterministic in ``config["seed"]``.
         review: looks at the values of a configuration together, before any data is read: raises ConfigError
             where they do not fit each other, and returns the keys that have no effect beside the other
@@ -147,13 +148,23 @@ class ModelDefinition:
     pictures: tuple[Picture, ...] = ()
     search_space: str = ""
 
+    @property
+    def shared_stages(self) -> tuple[Stage, ...]:
+        """The stages that trials share: all but the last."""
+        return self.stages[:-1]
+
     def stage(self, name: str) -> Stage:
         """The stage called ``name``; KeyError when the model has none such."""
         return {stage.name: stage for stage in self.stages}[name]
 
 
 def stage_key(
-    definition: ModelDefinition, stage: Stage, config: Config, fingerprint: str, shaping: dict[str, Parameter]
+    definition: ModelDefinition,
+    stage: Stage,
+    config: Config,
+    fingerprint: str,
+    shaping: Mapping[str, Parameter],
+    before: tuple[str, int] | None = None,
 ) -> str:
     """Identity of a stage's weights: two runs with one key and one epoch count have the same bits.
 
@@ -161,13 +172,14 @@ def stage_key(
         fingerprint: the data set's (content and data configuration).
         shaping: schema of the model; the keys that shape the stage enter the hash, the number of epochs
             does not, because shorter runs are prefixes of longer ones.
+        before: key and epoch count of the shared stage that this one starts from; None for the first.
     """
     values = {
         name: config[name]
         for name, parameter in sorted(shaping.items())
         if parameter.shapes(stage.name) and name != stage.epochs_key
     }
-    identity = {
+    identity: dict[str, Any] = {
         "format": FORMAT_VERSION,
         "model": definition.name,
         "stage": stage.name,
@@ -175,5 +187,7 @@ def stage_key(
         "seed": config["seed"],
         "values": values,
     }
+    if before is not None:
+        identity["before"] = before
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()

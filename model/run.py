@@ -78,7 +78,14 @@ class StageRun:
         best_valid_result: its metrics.
     """
 
-    def __init__(self, definition: ModelDefinition, stage: Stage, config: Config, dataset: SequentialDataset) -> None:
+    def __init__(
+        self,
+        definition: ModelDefinition,
+        stage: Stage,
+        config: Config,
+        dataset: SequentialDataset,
+        before: tuple[str, int] | None = None,
+    ) -> None:
         self._stage, self._config, self._dataset = stage, config, dataset
         self.stage = stage.name
         self.epoch = 0
@@ -86,7 +93,7 @@ class StageRun:
         self.best_epoch = 0
         self.best_valid_result: Result | None = None
         self._schema = parameters_of(definition.name)
-        self._key = stage_key(definition, stage, config, dataset.fingerprint, self._schema)
+        self._key = stage_key(definition, stage, config, dataset.fingerprint, self._schema, before)
         self._stopping = EarlyStopping(config["stopping_step"], config["valid_metric_bigger"])
         self._best_weights: dict[str, Tensor] | None = None
         self._within_epoch = False
@@ -290,14 +297,18 @@ def start_run(
     dataset: SequentialDataset,
     *,
     initial: Path | None = None,
+    before: tuple[str, int] | None = None,
 ) -> StageRun:
     """A run at epoch 0, with fresh weights or those of an earlier stage's checkpoint ``initial``.
+
+    ``before`` is the key and epoch count of a shared stage that another shared stage starts from: a run that
+    started from other weights can't be resumed as this one.
 
     Raises:
         CheckpointError: ``initial`` can't be read, or does not fit.
         KeyError: the model has no such stage.
     """
-    run = StageRun(definition, definition.stage(stage_name), config, dataset)
+    run = StageRun(definition, definition.stage(stage_name), config, dataset, before)
     _log.info("%s trains on %s", stage_name, describe(config))
     if initial is not None:
         run.start_from(initial)

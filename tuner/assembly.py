@@ -85,10 +85,11 @@ class StudyOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Assembled:
-    """A specification, and remarks for the person who wrote it."""
+    """A specification, and remarks for the person who wrote it; ``space`` knows its file and lines."""
 
     specification: StudySpecification
     notes: tuple[str, ...]
+    space: SearchSpace
 
 
 def assemble(
@@ -133,7 +134,7 @@ def assemble(
         specification = StudySpecification.model_validate(fields)
     except ValidationError as error:
         raise SpecificationError(describe(error)) from None
-    return Assembled(specification, (*_unknown_keys(config.model, config.unknown), *space.notes, *remarks))
+    return Assembled(specification, (*_unknown_keys(config.model, config.unknown), *space.notes, *remarks), space)
 
 
 def same_study(one: StudySpecification, other: StudySpecification) -> list[str]:
@@ -157,11 +158,9 @@ def safe_name(text: str) -> str:
 
 
 def _comparable(specification: StudySpecification) -> dict[str, Any]:
-    fields = specification.model_dump(mode="json", exclude=set(BUDGET_FIELDS))
     # The engine makes paths absolute when it creates a study; a data set is known by its name.
+    fields = specification.with_absolute_paths().model_dump(mode="json", exclude=set(BUDGET_FIELDS))
     fields["config"].pop("data_path", None)
-    if path := fields["config"].get("pre_model_path"):
-        fields["config"]["pre_model_path"] = str(Path(path).absolute())
     return fields
 
 

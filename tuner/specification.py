@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -22,6 +23,9 @@ Keep = Annotated[Literal["best", "all"] | int, BeforeValidator(_whose)]
 
 # RecBole's HyperTuning names of the algorithms.
 RECBOLE_ALGORITHMS: dict[str, SamplerName] = {"exhaustive": "exhaustive", "random": "random", "bayes": "tpe"}
+
+# The key by which a trial names a pretrained model; nothing is pretrained for it then.
+GIVEN = "pre_model_path"
 
 
 class SamplerSpecification(BaseModel):
@@ -87,3 +91,23 @@ class StudySpecification(BaseModel):
     )
     seed: int = Field(default=2020, ge=0, description="Seed of the search; training uses config['seed'].")
     workers: int | None = Field(default=None, ge=1, description="Trials at once; None: what the installation allows.")
+
+    def with_absolute_paths(self) -> StudySpecification:
+        """The same with absolute paths of pretrained models, fixed and searched ones: workers run in other folders."""
+        config = {key: absolute(value) if _is_path(key) else value for key, value in self.config.items()}
+        parameters = [
+            entry | {"values": [absolute(option) for option in entry["values"]]}
+            if _is_path(entry["name"]) and "values" in entry
+            else entry
+            for entry in self.space["parameters"]
+        ]
+        return self.model_copy(update={"config": config, "space": self.space | {"parameters": parameters}})
+
+
+def absolute(path: Any) -> Any:
+    """The path of a pretrained model made absolute; no path, and what is none, stays."""
+    return str(Path(path).absolute()) if isinstance(path, str) and path else path
+
+
+def _is_path(name: str) -> bool:
+    return name.rpartition(".")[2] == GIVEN

@@ -177,7 +177,7 @@ def _from_folder(folders: list[str], command_line: list[str], request: Request) 
     options = _options(chosen)
     fields = {key: getattr(options, key) for key in chosen}
     changed = assembled.specification.model_copy(update=fields)
-    return Assembled(changed, assembled.notes)
+    return replace(assembled, specification=changed)
 
 
 def _from_options(command_line: list[str], request: Request) -> Assembled:

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from tuner.assembly import same_study
+from tuner.assembly import Assembled, same_study
 from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.follow import follow
 from tuner.cli.outcome import print_outcome, write_result_file
@@ -39,7 +39,6 @@ from tuner.errors import SpecificationError, StudyNotFound
 from tuner.insight import installation, reports, snapshot
 from tuner.insight.snapshot import Snapshot
 from tuner.settings import Settings
-from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState
 
 _POLL_SECONDS = 0.5
@@ -71,7 +70,8 @@ def run_study(
     Every other --key=value is configuration. Ctrl-C stops cleanly; the same command goes on.
     """
     request = Request(context.args, model, dataset, params_file, config_files, name, sampler, max_trials)
-    specification = assemble_request(request).specification
+    assembled = assemble_request(request)
+    specification = assembled.specification
     # Workers would write into the live view; what they have to say is shown from the database.
     settings = read_settings(
         workers=workers or specification.workers, workers_per_gpu=workers_per_gpu, log_level="ERROR"
@@ -81,7 +81,7 @@ def run_study(
     if output_file is not None:
         check_writable(output_file.absolute().parent, "--output_file")
     with open_database(settings) as database:
-        _create_or_resume(database, settings, specification)
+        _create_or_resume(database, settings, assembled)
         last = _run(database, settings, specification.name)
         print_outcome(last.study)
         if output_file is not None:
@@ -91,13 +91,13 @@ def run_study(
         raise typer.Exit(1)
 
 
-def _create_or_resume(database: Database, settings: Settings, specification: StudySpecification) -> None:
+def _create_or_resume(database: Database, settings: Settings, assembled: Assembled) -> None:
     """Create the study, or go on with the one of the same name if it is the same study."""
-    name = specification.name
+    specification, name = assembled.specification, assembled.specification.name
     try:
         existing = installation.get_specification(database, name)
     except StudyNotFound:
-        created = engine.create(database, settings, specification)
+        created = engine.create(database, settings, specification, assembled.space)
         out.print(f"Study {name}: {created.max_trials} trials.", soft_wrap=True)
         return
     if different := same_study(existing, specification):

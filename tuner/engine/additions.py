@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from tuner.engine import samplers
 from tuner.engine.creation import grid_slot, sampled_slot
-from tuner.engine.plan import GridPoint, Plan, make_plan
+from tuner.engine.plan import Plan, make_plan
 from tuner.engine.record import StudyRecord, record
 from tuner.errors import SpecificationError, StudyStateError, TrialNotFound
-from tuner.specification import StudySpecification
+from tuner.specification import GIVEN, StudySpecification, absolute
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows
 from tuner.store.claims import PRIORITY_ENQUEUED
@@ -54,6 +54,7 @@ def enqueue(database: Database, name_or_id: str | int, values: Mapping[str, Any]
         StudyStateError: the study was cancelled.
     """
     plan = _plan_of(database, name_or_id)
+    values = {name: absolute(value) if name.rpartition(".")[2] == GIVEN else value for name, value in values.items()}
     return _add_by_hand(database, name_or_id, plan, plan.space.representations(values), Origin.ENQUEUED)
 
 
@@ -97,12 +98,7 @@ def _changeable(session: Session, name_or_id: str | int) -> Study:
 def _add_by_hand(
     database: Database, name_or_id: str | int, plan: Plan, parameters: Mapping[str, Any], origin: Origin
 ) -> StudyRecord:
-    stage = plan.shared_stage
-    point = GridPoint(
-        dict(parameters),
-        None if stage is None else plan.group_key(stage, parameters),
-        None if stage is None else int(plan.stage_config(stage, parameters)[stage.epochs_key]),
-    )
+    point = plan.point(parameters)
     with database.transaction() as session:
         study = _changeable(session, name_or_id)
         slot = grid_slot(point, _next_ordinal(session, study.id)) | {"origin": origin, "priority": PRIORITY_ENQUEUED}

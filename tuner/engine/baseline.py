@@ -29,7 +29,7 @@ def compute_baseline(database: Database, study: Study, plan: Plan, load: Callabl
     """
     if not patiently(lambda: _is_ours_to_do(database, study.id)):
         return
-    config = plan.config.for_stage(plan.own_stage.name)
+    config = plan.fixed
     try:
         result = baseline(config, load(config))
     except Exception as error:  # noqa: BLE001 - recorded as an event

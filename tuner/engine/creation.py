@@ -21,6 +21,7 @@ from tuner.engine.plan import GridPoint, Plan, make_plan
 from tuner.engine.record import StudyRecord, record
 from tuner.errors import StudyExists
 from tuner.settings import Settings
+from tuner.space import SearchSpace
 from tuner.space.review import review_space
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState
@@ -35,26 +36,33 @@ MARK = "rectuner"
 _CREATION_SECONDS = 60.0
 
 
-def create(database: Database, settings: Settings, specification: StudySpecification) -> StudyRecord:
+def create(
+    database: Database,
+    settings: Settings,
+    specification: StudySpecification,
+    written: SearchSpace | None = None,
+) -> StudyRecord:
     """Check a specification completely, then create the study; on an error nothing is created.
 
     Args:
         settings: of the installation that will keep the study's files.
+        written: the specification's space as it was read, so that errors name its lines.
 
     Raises:
         StudyExists: the name is taken.
         SpecificationError, SpaceError, ModelError: what is wrong with the specification, and the fix.
     """
     _refuse_taken_name(database, specification.name)
-    plan = make_plan(specification)
+    plan = make_plan(specification, written)
     check_inputs(plan)
+    remarks = review_space(plan.space, plan.definition, plan.config)
+    specification = pinned(specification, plan)
+    plan = make_plan(specification)
     sampler = samplers.choose(specification, plan.space)
     pruner = pruners.choose(specification.pruner)
     _check_stages(plan)
     confirmation.check(plan)
     warm = warm_start.gather(database, plan, sampler.name)
-    remarks = review_space(plan.space, plan.definition, plan.config)
-    specification = pinned(specification, plan)
     slots = _slots(plan, sampler)
     settings.artifacts.mkdir(parents=True, exist_ok=True)
     optuna_study = _create_optuna_study(database, plan, warm.trials)
@@ -125,7 +133,7 @@ def _create_optuna_study(database: Database, plan: Plan, begin_from: Sequence[Fr
         study.set_user_attr(MARK, mark)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([metric_label(plan.metric, protocol_of(plan.config))])
+            study.set_metric_names([metric_label(plan.metric, protocol_of(plan.fixed))])
         study.add_trials(begin_from)
     return study
 

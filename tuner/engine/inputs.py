@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from model.data import catalog
-from model.errors import AttributeColumnMissing, CheckpointNotFound, DataError
+from model.errors import AttributeColumnMissing, DataError
+from tuner.engine.given import check_given
 from tuner.engine.plan import Plan
 from tuner.specification import StudySpecification
 
@@ -18,15 +19,13 @@ def check_inputs(plan: Plan) -> None:
     """Check that the files are there and have the columns that the model needs.
 
     Raises:
-        DatasetNotFound, AttributeColumnMissing, CheckpointNotFound: what is missing, and the fix.
+        DatasetNotFound, AttributeColumnMissing, CheckpointError: what is missing, and the fix.
     """
-    folder = catalog.locate(plan.specification.dataset, plan.config["data_path"])
+    folder = catalog.locate(plan.specification.dataset, plan.fixed["data_path"])
     if _ATTRIBUTE in plan.schema:
         for name in _attributes(plan):
             _check_attribute(plan, folder / f"{plan.specification.dataset}.item", name)
-    given = plan.given_checkpoint
-    if given is not None and not given.is_file():
-        raise CheckpointNotFound(f"pre_model_path = {str(given)!r}: there is no such file.")
+    check_given(plan)
 
 
 def pinned(specification: StudySpecification, plan: Plan) -> StudySpecification:
@@ -34,12 +33,11 @@ def pinned(specification: StudySpecification, plan: Plan) -> StudySpecification:
 
     A data set in the cache is left to every machine's own cache.
     """
-    folder = catalog.locate(specification.dataset, plan.config["data_path"])
+    folder = catalog.locate(specification.dataset, plan.fixed["data_path"])
     changes: dict[str, str] = {}
     if folder.parent != catalog.cache_root().resolve():
         changes["data_path"] = str(folder.parent)
-    if plan.given_checkpoint is not None:
-        changes["pre_model_path"] = str(plan.given_checkpoint.absolute())
+    specification = specification.with_absolute_paths()
     return specification.model_copy(update={"config": specification.config | changes})
 
 
@@ -66,8 +64,8 @@ def _columns(plan: Plan, file: Path) -> list[str]:
     if not file.is_file():
         return []
     try:
-        with file.open(encoding=plan.config["encoding"] or "utf-8-sig") as lines:
+        with file.open(encoding=plan.fixed["encoding"] or "utf-8-sig") as lines:
             header = lines.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: can't be read: {error}.") from error
-    return [column.partition(":")[0] for column in header.split(plan.config["field_separator"])]
+    return [column.partition(":")[0] for column in header.split(plan.fixed["field_separator"])]

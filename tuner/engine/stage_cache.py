@@ -13,18 +13,18 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from model.config import Config
 from model.data import SequentialDataset
 from model.errors import CheckpointError
-from model.recommender import ModelDefinition, Stage
+from model.recommender import ModelDefinition
 from model.run import EpochReport, StageRun, start_run
 from tuner.engine.artifacts import stage_checkpoint, stage_folder
 from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper, StageLost
 from tuner.engine.patience import patiently
-from tuner.store import Database, TrialState
+from tuner.engine.plan import Link
+from tuner.store import Database
 from tuner.store import claims as claim_rows
 from tuner.store import stages as rows
 from tuner.store.claims import Claim
@@ -35,11 +35,15 @@ _log = logging.getLogger(__name__)
 # How often a waiting trial looks whether the stage has got on.
 _LOOK_SECONDS = 0.5
 
-Progress = Callable[[int, float, float], None]
+Progress = Callable[[Link, int, float, float], None]
 
 
 class StageBusy(Exception):
     """Another worker runs the stage, and the caller has something better to do than to wait."""
+
+
+class _BeforeMissing(Exception):
+    """The stage has to be begun, and the checkpoint that it begins from is not there (any more)."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +51,24 @@ class StageRequest:
     """What a trial needs of a shared stage.
 
     Attributes:
-        epochs: how far it must have been trained.
+        link: the stage, and how far it must have been trained.
+        before: the stage that it starts from; None for the first.
         keep: further epochs whose checkpoints others will want.
     """
 
-    key: str
+    link: Link
     definition: ModelDefinition
-    stage: Stage
-    config: Config
     dataset: SequentialDataset
-    epochs: int
+    before: StageRequest | None = None
     keep: Collection[int] = field(default=())
+
+    @property
+    def key(self) -> str:
+        return self.link.key
+
+    @property
+    def epochs(self) -> int:
+        return self.link.epochs
 
 
 class StageCache:
@@ -81,42 +92,55 @@ class StageCache:
         claim: Claim,
         *,
         on_progress: Progress,
-        on_wait: Callable[[], None] | None,
+        on_wait: Callable[[Link], None] | None,
     ) -> Path:
         """The checkpoint of the stage after ``request.epochs`` epochs.
 
-        Epochs that have to be run for it are counted with the caller's trial.
+        Epochs that have to be run for it, of this stage and of those before it, are counted with the caller's trial.
+        A stage before it is obtained only where this one has to be begun; nothing is held meanwhile.
 
         Args:
-            on_progress: called with (epoch from 1, fraction, loss).
-            on_wait: called while another worker runs the stage; None: do not wait.
+            on_progress: called with (stage, epoch from 1, fraction, loss).
+            on_wait: called with the stage while another worker runs it; None: do not wait.
 
         Raises:
-            StageBusy: another worker runs it and ``on_wait`` is None.
+            StageBusy: another worker runs it, or one before it, and ``on_wait`` is None.
             Interrupted: see LeaseKeeper.check.
         """
-        names = {
-            "model": request.definition.name,
-            "stage": request.stage.name,
-            "dataset": request.config.dataset,
-        }
-        self._transact(lambda session: rows.ensure(session, request.key, **names))
+        self._ensure(request)
         while True:
             if (ready := self._ready(request.key, request.epochs)) is not None:
                 return ready
+            initial = None
+            if request.before is not None and not self._resumable(request):
+                initial = self.obtain(request.before, claim, on_progress=on_progress, on_wait=on_wait)
             if self._acquire(request):
                 try:
-                    self._run(request, claim, on_progress)
+                    self._run(request, claim, on_progress, initial)
                 except StageLost:
                     _log.warning("The lease of stage %s was lost; looking again.", request.key[:12])
+                except _BeforeMissing:
+                    _log.info("What stage %s begins from is obtained again.", request.key[:12])
                 finally:
                     self._release(request.key)
             elif on_wait is None:
                 raise StageBusy
             else:
-                on_wait()
+                on_wait(request.link)
                 self.keeper.check(between_epochs=True)
                 time.sleep(_LOOK_SECONDS)
+
+    def _ensure(self, request: StageRequest) -> None:
+        """Make sure that the stage and those before it have rows, which say what starts from what."""
+        if request.before is not None:
+            self._ensure(request.before)
+        before = None if request.before is None else (request.before.key, request.before.epochs)
+        link, names = request.link, {"model": request.definition.name, "dataset": request.dataset.name}
+        self._transact(lambda session: rows.ensure(session, link.key, stage=link.stage.name, before=before, **names))
+
+    def _resumable(self, request: StageRequest) -> bool:
+        with self.database.session() as session:
+            return bool(rows.checkpoints_upto(session, request.key, request.epochs))
 
     def discard(self, path: Path) -> None:
         """Delete a checkpoint that turned out to be damaged (or gone)."""
@@ -154,16 +178,16 @@ class StageCache:
         self.keeper.hold_stage(None)
         self._transact(lambda session: rows.release(session, key, self.keeper.worker_id))
 
-    def _run(self, request: StageRequest, claim: Claim, on_progress: Progress) -> None:
+    def _run(self, request: StageRequest, claim: Claim, on_progress: Progress, initial: Path | None) -> None:
         self._reconcile(request.key)
         keep = {*request.keep, request.epochs}
-        run = self._begin(request)
+        run = self._begin(request, initial)
         saved = run.epoch
         if run.epoch == 0 and request.epochs == 0:
             self._save(run, request.key, keep)
         while run.epoch < request.epochs:
             self._check(run, request.key, saved, keep)
-            report = run.run_epoch(self._watch(run.epoch + 1, on_progress))
+            report = run.run_epoch(self._watch(request.link, run.epoch + 1, on_progress))
             self._count(request, claim, report)
             if run.epoch in keep or run.epoch - saved >= self.checkpoint_epochs:
                 self._save(run, request.key, keep)
@@ -180,25 +204,44 @@ class StageCache:
                 self._drop(key, saved, keep)
             raise
 
-    def _begin(self, request: StageRequest) -> StageRun:
+    def _begin(self, request: StageRequest, initial: Path | None) -> StageRun:
         """A run that stands at the nearest checkpoint below the wanted epoch, or at the start."""
         with self.database.session() as session:
             epochs = rows.checkpoints_upto(session, request.key, request.epochs)
-        run = start_run(request.definition, request.stage.name, request.config, request.dataset)
         for epoch in epochs:
+            run = self._fresh(request)
             try:
                 run.resume(stage_checkpoint(self.root, request.key, epoch))
                 return run
             except CheckpointError as error:
                 _log.warning("A stage's checkpoint can't be used and is dropped: %s", error)
                 self._delete(request.key, epoch)
-                run = start_run(request.definition, request.stage.name, request.config, request.dataset)
-        return run
+        return self._from_before(request, initial)
 
-    def _watch(self, epoch: int, on_progress: Progress) -> Callable[[float, float], None]:
+    def _from_before(self, request: StageRequest, initial: Path | None) -> StageRun:
+        """A run at its start, with the weights of the stage before it if there is one."""
+        if request.before is None:
+            return self._fresh(request)
+        if initial is None:
+            raise _BeforeMissing
+        try:
+            return self._fresh(request, initial)
+        except CheckpointError as error:
+            _log.warning("A stage's checkpoint can't be used and is computed again: %s", error)
+            self.discard(initial)
+            raise _BeforeMissing from None
+
+    def _fresh(self, request: StageRequest, initial: Path | None = None) -> StageRun:
+        before = None if request.before is None else (request.before.key, request.before.epochs)
+        link = request.link
+        return start_run(
+            request.definition, link.stage.name, link.config, request.dataset, initial=initial, before=before
+        )
+
+    def _watch(self, link: Link, epoch: int, on_progress: Progress) -> Callable[[float, float], None]:
         def watch(fraction: float, loss: float) -> None:
             self.keeper.check()
-            on_progress(epoch, fraction, loss)
+            on_progress(link, epoch, fraction, loss)
 
         return watch
 
@@ -230,17 +273,8 @@ class StageCache:
         if epoch in keep or epoch == 0:
             return
         with self.database.session() as session:
-            wanted = session.scalar(
-                select(Slot.id)
-                .where(
-                    Slot.stage_key == key,
-                    Slot.stage_epochs == epoch,
-                    Slot.state.in_((TrialState.WAITING, TrialState.RUNNING)),
-                )
-                .limit(1)
-            )
-            kept = rows.is_kept(session, key, epoch)
-        if wanted is None and not kept:
+            wanted = rows.is_wanted(session, key, epoch) or rows.is_kept(session, key, epoch)
+        if not wanted:
             self._delete(key, epoch)
 
     def _delete(self, key: str, epoch: int) -> None:

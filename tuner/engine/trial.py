@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from model.config import Config
 from model.data import SequentialDataset
 from model.errors import CheckpointError
 from model.protocol import protocol_of
-from model.recommender import Stage, stage_key
+from model.recommender import Stage
 from model.run import EpochReport, StageRun, start_run
 from tuner.engine.artifacts import final_checkpoint, trial_folder
 from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
 from tuner.engine.optuna_trials import OptunaTrial, OptunaTrials
 from tuner.engine.patience import UNAVAILABLE, patiently
-from tuner.engine.plan import Plan
+from tuner.engine.plan import Link, Plan
 from tuner.engine.promotion import arrive, ladder_of
 from tuner.engine.stage_cache import StageCache, StageRequest
 from tuner.engine.trial_ending import end_trial
@@ -32,6 +32,7 @@ from tuner.engine.weights import keeps_pruned
 from tuner.store import Database, TrialState
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows
+from tuner.store import stages as stage_rows
 from tuner.store.claims import Claim
 from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study
@@ -168,7 +169,7 @@ class _Run:
 
     def _started(self, config: Config, dataset: SequentialDataset) -> StageRun:
         definition, stage = self.plan.definition, self.plan.own_stage.name
-        given = self.plan.given_checkpoint
+        given = self.plan.given_checkpoint(config)
         if given is not None:
             return start_run(definition, stage, config, dataset, initial=given)
         initial = self._shared(dataset)
@@ -182,31 +183,36 @@ class _Run:
         return start_run(definition, stage, config, dataset, initial=self._shared(dataset))
 
     def _shared(self, dataset: SequentialDataset) -> Path | None:
-        """The checkpoint of the shared stage that this trial continues from."""
-        stage = self.plan.shared_stage
-        if stage is None:
+        """The checkpoint of the last shared stage, from which this trial continues."""
+        chain = self.plan.chain(self._config, dataset.fingerprint)
+        if not chain:
             return None
-        config = self._config(stage)
-        epochs = int(config[stage.epochs_key])
-        key = stage_key(self.plan.definition, stage, config, dataset.fingerprint, dict(self.plan.schema))
-        self.runner._transact(lambda session: self._plan_stage(session, key, epochs))
-        request = StageRequest(key, self.plan.definition, stage, config, dataset, epochs, self._epochs_of_others(key))
+        request: StageRequest | None = None
+        for link in chain:
+            keep = self._epochs_of_others(link)
+            request = StageRequest(link, self.plan.definition, dataset, request, keep)
+        assert request is not None
+        asked = sum(link.epochs for link in chain)
+        self.runner._transact(lambda session: self._plan_stage(session, chain[-1], asked))
         # A combination of a grid, or a confirmation, can wait while its worker takes another; a sampled trial is
         # better finished, or the sampler would choose more and more of them without having seen a result.
         waits = self.claim.origin not in (Origin.GRID, Origin.CONFIRM)
         path = self.runner.cache.obtain(
             request,
             self.claim,
-            on_progress=lambda epoch, fraction, loss: self._progress(stage.name, epoch, epochs, fraction, loss),
-            on_wait=(lambda: self._wait(stage.name, epochs)) if waits else None,
+            on_progress=lambda link, epoch, fraction, loss: self._progress(
+                link.stage.name, epoch, link.epochs, fraction, loss
+            ),
+            on_wait=self._wait if waits else None,
         )
-        self.runner._transact(lambda session: self._count_reused(session, epochs))
+        self.runner._transact(lambda session: self._count_reused(session, asked))
         return path
 
-    def _plan_stage(self, session: Session, key: str, epochs: int) -> None:
+    def _plan_stage(self, session: Session, last: Link, asked: int) -> None:
         """Tell everybody which stage this trial needs, and those of its group, which need the same one."""
         mine = Slot.id == self.claim.slot_id
-        session.execute(update(Slot).where(mine).values(stage_key=key, stage_epochs=epochs, epochs_asked=epochs))
+        values = {"stage_key": last.key, "stage_epochs": last.epochs, "epochs_asked": asked}
+        session.execute(update(Slot).where(mine).values(**values))
         if self.claim.group_key is not None:
             session.execute(
                 update(Slot)
@@ -215,20 +221,17 @@ class _Run:
                     Slot.group_key == self.claim.group_key,
                     Slot.stage_key.is_(None),
                 )
-                .values(stage_key=key)
+                .values(stage_key=last.key)
             )
 
-    def _count_reused(self, session: Session, epochs: int) -> None:
+    def _count_reused(self, session: Session, asked: int) -> None:
         slot = session.get(Slot, self.claim.slot_id, with_for_update=True)
         if slot is not None:
-            slot.epochs_reused = max(epochs - slot.epochs_run, 0)
+            slot.epochs_reused = max(asked - slot.epochs_run, 0)
 
-    def _epochs_of_others(self, key: str) -> set[int]:
+    def _epochs_of_others(self, link: Link) -> set[int]:
         with self.runner.database.session() as session:
-            found = session.scalars(
-                select(Slot.stage_epochs).where(Slot.stage_key == key, Slot.stage_epochs.is_not(None))
-            )
-            return {epochs for epochs in found if epochs is not None} | self.plan.shared_epoch_choices
+            return stage_rows.wanted_epochs(session, link.key) | self.plan.epoch_choices(link.stage)
 
     def _watch(self, stage: str, epoch: int, epochs: int) -> Callable[[float, float], None]:
         def watch(fraction: float, loss: float) -> None:
@@ -240,8 +243,8 @@ class _Run:
 
         return watch
 
-    def _wait(self, stage: str, epochs: int) -> None:
-        self._progress(stage, 0, epochs, 0.0, None, note="another worker runs the pretraining it needs")
+    def _wait(self, link: Link) -> None:
+        self._progress(link.stage.name, 0, link.epochs, 0.0, None, note="another worker runs the stage that it needs")
 
     def _progress(
         self,

@@ -81,7 +81,7 @@ def _check_comparable(study: Study, source: Plan, plan: Plan) -> None:
         ("dataset", source.specification.dataset, plan.specification.dataset),
         ("valid_metric", study.metric, plan.metric),
         ("direction", study.direction, plan.direction),
-        *((key, source.config.get(key), plan.config.get(key)) for key in _judged(plan)),
+        *((key, source.fixed.get(key), plan.fixed.get(key)) for key in _judged(plan)),
     ]
     for key, theirs, ours in pairs:
         if theirs != ours:
@@ -149,7 +149,7 @@ def _agree(theirs: dict[str, Config], ours: dict[str, Config], searched: set[str
 def _other_fixed_values(source: Plan, plan: Plan) -> Iterator[str]:
     searched = {parameter.key for parameter in (*source.space.parameters, *plan.space.parameters)}
     for key in plan.schema:
-        theirs: Any = source.config.get(key)
-        ours: Any = plan.config.get(key)
+        theirs: Any = source.fixed.get(key)
+        ours: Any = plan.fixed.get(key)
         if key not in searched and key not in _NOT_TRAINING and theirs != ours:
             yield f"{key} {theirs!r} (here {ours!r})"

@@ -164,7 +164,7 @@ class _Loop:
             compute_baseline(self.database, runner.study, runner.plan, self.datasets.load)
             state = runner.run(claim)
         except StageBusy:
-            self._release(claim)
+            self._put_back(claim)
         except Interrupted as interruption:
             self._interrupted(claim, interruption)
         except UNAVAILABLE as error:
@@ -213,6 +213,14 @@ class _Loop:
             self._release(claim)
         else:
             self._failed(claim, describe(error))
+
+    def _put_back(self, claim: Claim) -> None:
+        """Let the trial wait for its stage; not claimed again at once, if nothing else passes over it."""
+
+        def step(session: Session) -> None:
+            claim_rows.release(session, claim, not_before=self.database.now(session) + _IDLE_SECONDS)
+
+        self._transact(step)
 
     def _release(self, claim: Claim) -> None:
         self._transact(lambda session: claim_rows.release(session, claim))

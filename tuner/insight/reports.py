@@ -25,6 +25,7 @@ from tuner.insight.summaries import (
     Weights,
 )
 from tuner.space import SearchSpace
+from tuner.specification import GIVEN
 from tuner.store import Database, StudyState, TrialState, tables
 from tuner.store import optuna_tables as optuna
 from tuner.store import repository as rows
@@ -166,7 +167,7 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         epochs=EpochCounts(int(asked), int(run), int(reused)),
         protocol=given_protocol(study.specification["config"]),
         computing_seconds=rows.computing_seconds(session, study.id),
-        shared_stage=_shared_stage(study.specification),
+        shared_stages=_shared_stages(study.specification),
         weights=Weights(study.specification.get("keep", "best"), *rows.weights_kept(session, study.id)),
         confirmation=_confirmation(session, study) if study.specification.get("confirm") else None,
     )
@@ -178,12 +179,20 @@ def _confirmation(session: Session, study: Study) -> Confirmation | None:
     return confirmation(session, study, lambda represented: _values(space, counts, represented))
 
 
-def _shared_stage(specification: dict[str, Any]) -> str | None:
+def _shared_stages(specification: dict[str, Any]) -> tuple[str, ...]:
+    """None where every trial begins from a pretrained model that it names."""
     model = specification["model"]
-    if model not in model_names() or specification["config"].get("pre_model_path"):
-        return None
-    first = get_model(model).stages[0]
-    return None if first.validates else first.name
+    if model not in model_names():
+        return ()
+    own = get_model(model).stages[-1].name
+    named = (GIVEN, f"{own}.{GIVEN}")
+    paths = [value for key, value in specification["config"].items() if key in named]
+    for entry in specification["space"]["parameters"]:
+        if entry["name"] in named:
+            paths = entry.get("values", [])
+    if paths and all(paths):
+        return ()
+    return tuple(stage.name for stage in get_model(model).shared_stages)
 
 
 def _best(session: Session, study: Study) -> TrialSummary | None:

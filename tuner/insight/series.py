@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from tuner.store import Database, TrialState
 from tuner.store import optuna_tables as optuna
 from tuner.store import repository as rows
+from tuner.store import stages as stage_rows
 from tuner.store.states import Origin
-from tuner.store.tables import Epoch, Slot, StageEpoch, Study
+from tuner.store.tables import Epoch, SharedStage, Slot, StageEpoch, Study
 
 # What a browser draws without a pause, and more than a screen has columns.
 MOST_POINTS = 1500
@@ -80,7 +81,7 @@ def activity(database: Database, name: str | int) -> Activity:
     with database.session() as session:
         study = rows.find_study(session, name)
         slots = select(Slot.id).where(Slot.study_id == study.id)
-        keys = select(Slot.stage_key).where(Slot.study_id == study.id, Slot.stage_key.is_not(None))
+        keys = _shared_keys(study)
         ended = select(func.count()).where(Slot.study_id == study.id, Slot.ended_at.is_not(None))
         epochs = select(func.count()).select_from(Epoch).where(Epoch.slot_id.in_(slots))
         shared = select(func.count()).select_from(StageEpoch).where(StageEpoch.stage_key.in_(keys))
@@ -121,15 +122,12 @@ def valid_curves(database: Database, name: str | int) -> tuple[str, list[Curve]]
 
 
 def shared_curves(database: Database, name: str | int) -> list[Curve]:
-    """Mean loss per sample after each pretraining epoch, one curve for every pretraining that trials share."""
+    """Mean loss per sample after each epoch of every stage that trials of the study share, one curve a stage."""
     with database.session() as session:
         study = rows.find_study(session, name)
-        keys = session.scalars(
-            select(Slot.stage_key)
-            .where(Slot.study_id == study.id, Slot.stage_key.is_not(None))
-            .distinct()
-            .limit(MOST_CURVES)
-        ).all()
+        keys = session.scalars(_shared_keys(study).limit(MOST_CURVES)).all()
+        found = select(SharedStage.key, SharedStage.stage).where(SharedStage.key.in_(keys))
+        names: dict[str, str] = dict(session.execute(found).all())
         query = (
             select(StageEpoch.stage_key, StageEpoch.epoch, StageEpoch.mean_loss)
             .where(StageEpoch.stage_key.in_(keys), StageEpoch.mean_loss.is_not(None))
@@ -140,7 +138,15 @@ def shared_curves(database: Database, name: str | int) -> list[Curve]:
             points.setdefault(key, []).append((epoch, float(loss or 0.0)))
     # The longest is drawn last, above the others, and in the accent color.
     ordered = sorted(points, key=lambda key: len(points[key]))
-    return [_curve(f"pretraining {key[:7]}", "main" if key == ordered[-1] else "other", points[key]) for key in ordered]
+    return [
+        _curve(f"{names[key]} {key[:7]}", "main" if key == ordered[-1] else "other", points[key]) for key in ordered
+    ]
+
+
+def _shared_keys(study: Study) -> Select[str]:
+    """Keys of the stages that trials of the study share."""
+    standing = stage_rows.standing(study.id)
+    return select(standing.c.key).distinct().order_by(standing.c.key)
 
 
 def sample(database: Database, name: str | int) -> Sample:

@@ -41,7 +41,7 @@ def stage_tree(database: Database, name: str | int, theme: str = "light") -> go.
     """How far every shared stage was trained, and from which of its epochs each trial goes on."""
     look, found = THEMES[theme], stages.list_stages(database, name, limit=_MOST_STAGES)
     figure = empty_figure(look, "epoch of the shared stage", None, f"{name}-stages")
-    trunks = _trunks([stage for stage in found.items if stage.trials or stage.epochs])
+    trunks = _trunks(_in_order([stage for stage in found.items if stage.trials or stage.epochs]))
     if not trunks:
         return note(figure, look, "No trial has begun a shared stage yet")
     longest = max(max(trunk.stage.epochs, trunk.stage.target or 0, *_forks(trunk)) for trunk in trunks) or 1
@@ -68,17 +68,39 @@ def stage_tree(database: Database, name: str | int, theme: str = "light") -> go.
     return figure
 
 
+def _in_order(found: Sequence[StageSummary]) -> list[StageSummary]:
+    """Every stage before those that start from it."""
+    keys = {stage.key for stage in found}
+    ordered: list[StageSummary] = []
+
+    def add(stage: StageSummary) -> None:
+        ordered.append(stage)
+        for later in found:
+            if later.before == stage.key:
+                add(later)
+
+    for stage in found:
+        if stage.before not in keys:
+            add(stage)
+    return ordered
+
+
 def _trunks(found: Sequence[StageSummary]) -> list[_Trunk]:
     """Rows from the top: those that leave a trunk last come first, so that no branch crosses another."""
     room = max(1, _MOST_LEAVES // max(1, len(found)))
     trunks, row = [], 0
     for stage in found:
         first, leaves = row, []
-        shown = stage.trials[:room]
+        later = [other for other in found if other.before == stage.key]
+        # Trials that go through a later stage hang there.
+        for other in sorted(later, key=lambda other: -(other.before_epoch or 0)):
+            leaves.append(_Leaf(other.before_epoch or 0, row, f"{other.stage} {other.key[:7]}", None))
+            row += 1
+        shown = () if later else stage.trials[:room]
         for trial in sorted(shown, key=lambda trial: (-trial.epochs, trial.number)):
             leaves.append(_Leaf(trial.epochs, row, _label(trial), trial))
             row += 1
-        if stage.trials_total > len(shown):
+        if stage.trials_total > len(shown) and not later:
             text = f"and {stage.trials_total - len(shown)} more trials"
             leaves.append(_Leaf(leaves[-1].epochs if leaves else 0, row, text, None))
             row += 1

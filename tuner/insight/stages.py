@@ -48,19 +48,24 @@ class StageSummary:
 
     Attributes:
         key: what identifies it: a hash of all that shapes its weights.
+        before: the key of the stage that it starts from, None for a model's first; ``before_epoch``: after how
+            many epochs of that.
         epochs: how far it was trained.
         repeated: epochs that were computed again, after a crash or because their checkpoint was gone.
         seconds: computing time of its epochs.
         target: the epoch that somebody trains it to right now, None when nobody does.
         in_use: whether somebody trains it or a running trial stands on it; its files are not deleted then.
         size: bytes of its checkpoints.
-        trials: the best of those that stand on it, running ones first; ``trials_total`` counts all.
+        trials: the best of those that stand on it, directly or on a later stage that does, running ones first;
+            ``trials_total`` counts all.
     """
 
     key: str
     model: str
     stage: str
     dataset: str
+    before: str | None
+    before_epoch: int | None
     epochs: int
     repeated: int
     seconds: float
@@ -94,12 +99,10 @@ def list_stages(
     """
     with database.session() as session:
         study = None if name is None else rows.find_study(session, name)
-        standing = select(Slot.stage_key, func.count().label("trials")).where(Slot.stage_key.is_not(None))
-        if study is not None:
-            standing = standing.where(Slot.study_id == study.id)
-        counted = standing.group_by(Slot.stage_key).subquery()
+        standing = stage_rows.standing(None if study is None else study.id)
+        counted = select(standing.c.key, func.count().label("trials")).group_by(standing.c.key).subquery()
         query = select(SharedStage, counted.c.trials).join(
-            counted, counted.c.stage_key == SharedStage.key, isouter=study is None
+            counted, counted.c.key == SharedStage.key, isouter=study is None
         )
         total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
         order = (SharedStage.used_at.desc(),) if study is None else (counted.c.trials.desc(), SharedStage.created_at)
@@ -136,6 +139,8 @@ def _summaries(session: Session, study: Study | None, found: Sequence[Row[Any]],
                 model=stage.model,
                 stage=stage.stage,
                 dataset=stage.dataset,
+                before=stage.before_key,
+                before_epoch=stage.before_epoch,
                 epochs=furthest,
                 repeated=repeated,
                 seconds=seconds,
@@ -179,21 +184,21 @@ def _trials(session: Session, study: Study | None, keys: Sequence[str]) -> Mappi
     value = optuna.trial_values.c.value
     worth = value.desc() if study is None or study.direction == "maximize" else value.asc()
     running = (Slot.state == TrialState.RUNNING).desc()
+    standing = stage_rows.standing(None if study is None else study.id)
     rank = func.row_number().over(
-        partition_by=Slot.stage_key, order_by=(running, worth.nulls_last(), Slot.optuna_number)
+        partition_by=standing.c.key, order_by=(running, worth.nulls_last(), Slot.optuna_number)
     )
-    ranked = (
-        select(Slot.stage_key, Study.name, Slot.optuna_number, Slot.state, Slot.stage_epochs, value, rank.label("rank"))
+    part = (
+        select(standing.c.key, standing.c.epochs, Study.name, Slot.optuna_number, Slot.state, value, rank.label("rank"))
+        .join(Slot, Slot.id == standing.c.slot_id)
         .join(Study, Study.id == Slot.study_id)
         .outerjoin(optuna.trials, optuna.of_slot(Study.optuna_id))
         .outerjoin(optuna.trial_values, optuna.of_trial())
-        .where(Slot.stage_key.in_(keys), Slot.optuna_number.is_not(None))
+        .where(standing.c.key.in_(keys), Slot.optuna_number.is_not(None))
+        .subquery()
     )
-    if study is not None:
-        ranked = ranked.where(Slot.study_id == study.id)
-    part = ranked.subquery()
     found: dict[str, list[StageTrial]] = {}
-    for row in session.execute(select(part).where(part.c.rank <= MOST_TRIALS).order_by(part.c.stage_key, part.c.rank)):
-        trial = StageTrial(row.name, row.optuna_number, str(row.state), row.stage_epochs or 0, row.value)
-        found.setdefault(row.stage_key, []).append(trial)
+    for row in session.execute(select(part).where(part.c.rank <= MOST_TRIALS).order_by(part.c.key, part.c.rank)):
+        trial = StageTrial(row.name, row.optuna_number, str(row.state), row.epochs or 0, row.value)
+        found.setdefault(row.key, []).append(trial)
     return found

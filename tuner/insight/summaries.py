@@ -72,7 +72,7 @@ class StudySummary:
         eta_seconds: rough time until the budget is used up, None when there is nothing to tell it from.
         workers_wanted: trials at once at most, None for no limit of the study's own.
         workers_alive: workers of the whole installation that were heard of within their lease.
-        shared_stage: the name of the stage that its trials share, None where there is none to share.
+        shared_stages: names of the stages that its trials share, in their order.
         confirmation: what other seeds say of the best parameters, None while nobody asked them.
         computing_seconds: time of all epochs that were computed for the study, whoever computed them.
         weights: whose weights are kept, see :class:`Weights`.
@@ -103,7 +103,7 @@ class StudySummary:
     workers_alive: int
     epochs: EpochCounts
     computing_seconds: float
-    shared_stage: str | None
+    shared_stages: tuple[str, ...]
     confirmation: Confirmation | None
     weights: Weights
     protocol: dict[str, Any]

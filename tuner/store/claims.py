@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from tuner.store.repository import add_event, begun, changed_rows, delete_progress
+from tuner.store.stages import blocked
 from tuner.store.states import Origin, StudyState, TrialState, WorkerState
 from tuner.store.tables import Checkpoint, SharedStage, Slot, Study, Worker, utc_now
 
@@ -275,23 +276,15 @@ def _next_slot(study: Study, now: float, worker_id: str) -> Select[int]:
 
 
 def _pretraining_is_busy(now: float, worker_id: str) -> ColumnElement[bool]:
-    held = (
-        select(SharedStage.key)
-        .where(
-            SharedStage.key == Slot.stage_key,
-            SharedStage.lease_expires > now,
-            SharedStage.holder != worker_id,
-        )
-        .correlate(Slot)
-        .exists()
-    )
+    busy = Slot.stage_key.in_(select(blocked(now, worker_id).c.key))
     there = (
         select(Checkpoint.epoch)
         .where(Checkpoint.stage_key == Slot.stage_key, Checkpoint.epoch == Slot.stage_epochs)
         .correlate(Slot)
         .exists()
     )
-    return and_(held, ~there)
+    # Nothing is in NULL, not even "not": a slot whose stage is not known yet is not passed over.
+    return and_(Slot.stage_key.is_not(None), busy, ~there)
 
 
 def _start_study(session: Session, study_id: int) -> None:

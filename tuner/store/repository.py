@@ -190,14 +190,14 @@ def write_epoch(session: Session, values: Mapping[str, Any]) -> None:
 
 
 def curves(session: Session, slot: Slot) -> list[CurvePoint]:
-    """Every finished epoch that led to the slot's trial, of the shared stage first."""
-    shared = (
-        select(SharedStage.stage, StageEpoch)
-        .join(StageEpoch, StageEpoch.stage_key == SharedStage.key)
-        .where(SharedStage.key == slot.stage_key, StageEpoch.epoch <= (slot.stage_epochs or 0))
-        .order_by(StageEpoch.epoch)
-    )
-    points = [_point(stage, row, None, None) for stage, row in session.execute(shared)]
+    """Every finished epoch that led to the slot's trial, of the shared stages first."""
+    points: list[CurvePoint] = []
+    key, epochs = slot.stage_key, slot.stage_epochs or 0
+    while key is not None and (stage := session.get(SharedStage, key)) is not None:
+        query = select(StageEpoch).where(StageEpoch.stage_key == key, StageEpoch.epoch <= epochs)
+        found = session.scalars(query.order_by(StageEpoch.epoch))
+        points[:0] = [_point(stage.stage, row, None, None) for row in found]
+        key, epochs = stage.before_key, stage.before_epoch or 0
     own = select(Epoch).where(Epoch.slot_id == slot.id).order_by(Epoch.stage, Epoch.epoch)
     for row in session.scalars(own):
         points.append(_point(row.stage, row, row.valid_score, row.valid_result))

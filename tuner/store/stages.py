@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import CompoundSelect, delete, func, or_, select, union, update
+from sqlalchemy import CTE, Select, delete, exists, func, or_, select, union, update
 from sqlalchemy.orm import Session
 
 from tuner.store.repository import changed_rows, upsert
@@ -12,9 +13,14 @@ from tuner.store.states import TrialState
 from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, utc_now
 
 
-def ensure(session: Session, key: str, *, model: str, stage: str, dataset: str) -> None:
-    """Make sure that the stage has a row."""
-    upsert(session, SharedStage, {"key": key, "model": model, "stage": stage, "dataset": dataset}, ("key",))
+def ensure(
+    session: Session, key: str, *, model: str, stage: str, dataset: str, before: tuple[str, int] | None = None
+) -> None:
+    """Make sure that the stage has a row; ``before`` is the stage that it starts from, and after how many epochs."""
+    values: dict[str, Any] = {"key": key, "model": model, "stage": stage, "dataset": dataset}
+    if before is not None:
+        values |= {"before_key": before[0], "before_epoch": before[1]}
+    upsert(session, SharedStage, values, ("key",))
 
 
 def acquire(session: Session, now: float, key: str, worker_id: str, seconds: float, target: int) -> bool:
@@ -96,11 +102,51 @@ def total_size(session: Session) -> int:
     return int(session.scalar(select(func.sum(Checkpoint.size))) or 0)
 
 
-def used(now: float) -> CompoundSelect[str | None]:
-    """Keys of the stages that are being run, and of those that a running trial needs."""
-    busy = select(SharedStage.key).where(SharedStage.lease_expires > now)
+def wanted_epochs(session: Session, key: str) -> set[int]:
+    """Epochs of the stage from which trials go on, or other shared stages."""
+    trials = select(Slot.stage_epochs).where(Slot.stage_key == key, Slot.stage_epochs.is_not(None))
+    later = select(SharedStage.before_epoch).where(SharedStage.before_key == key)
+    return {epoch for epoch in session.scalars(union(trials, later)) if epoch is not None}
+
+
+def is_wanted(session: Session, key: str, epoch: int) -> bool:
+    """Whether a trial that has not ended goes on from just that epoch, or another shared stage does."""
+    open_states = (TrialState.WAITING, TrialState.RUNNING)
+    trials = exists().where(Slot.stage_key == key, Slot.stage_epochs == epoch, Slot.state.in_(open_states))
+    later = exists().where(SharedStage.before_key == key, SharedStage.before_epoch == epoch)
+    return bool(session.scalar(select(or_(trials, later))))
+
+
+def standing(study_id: int | None = None) -> CTE:
+    """(slot_id, key, epochs) of every shared stage that a trial goes through, as far as known; of one study, or all."""
+    last = select(Slot.id.label("slot_id"), Slot.stage_key.label("key"), Slot.stage_epochs.label("epochs"))
+    last = last.where(Slot.stage_key.is_not(None))
+    if study_id is not None:
+        last = last.where(Slot.study_id == study_id)
+    chain = last.cte("standing", recursive=True)
+    return chain.union_all(
+        select(chain.c.slot_id, SharedStage.before_key, SharedStage.before_epoch).where(
+            SharedStage.key == chain.c.key, SharedStage.before_key.is_not(None)
+        )
+    )
+
+
+def blocked(now: float, worker_id: str) -> CTE:
+    """Keys of the stages that another worker runs, and of those that can't begin before one of these has got on."""
+    held = select(SharedStage.key).where(SharedStage.lease_expires > now, SharedStage.holder != worker_id)
+    busy = held.cte("blocked", recursive=True)
+    begun = exists().where(Checkpoint.stage_key == SharedStage.key)
+    start = exists().where(Checkpoint.stage_key == SharedStage.before_key, Checkpoint.epoch == SharedStage.before_epoch)
+    return busy.union(select(SharedStage.key).where(SharedStage.before_key == busy.c.key, ~begun, ~start))
+
+
+def used(now: float) -> Select[str]:
+    """Keys of the stages that are being run, of those that a running trial needs, and of what these start from."""
     needed = select(Slot.stage_key).where(Slot.state == TrialState.RUNNING, Slot.stage_key.is_not(None))
-    return union(busy, needed)
+    ends = select(SharedStage.key).where(or_(SharedStage.lease_expires > now, SharedStage.key.in_(needed)))
+    chain = ends.cte("used", recursive=True)
+    before = select(SharedStage.before_key).where(SharedStage.key == chain.c.key, SharedStage.before_key.is_not(None))
+    return select(chain.union(before).c.key)
 
 
 def evictable(session: Session, now: float) -> Sequence[Checkpoint]:

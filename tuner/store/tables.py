@@ -154,7 +154,8 @@ class Slot(Base):
         losses, failures: how often a worker died on it, and how often it raised an error that is tried again.
         not_before: Unix seconds before which nobody should claim it.
         group_key: slots of one study that agree on it share their pretraining.
-        stage_key, stage_epochs: the shared stage that the trial needs, as far as known, and to which epoch.
+        stage_key, stage_epochs: the last shared stage that the trial needs, as far as known, and to which epoch;
+            what that starts from, its own row says.
         epochs_asked, epochs_run, epochs_reused: of shared stages: what the trial needed, what was computed on
             its behalf, what was there already.
         seconds_run: computing time of all epochs that were run for it, shared ones and repeated ones too.
@@ -262,7 +263,8 @@ class Rung(Base):
 class SharedStage(Base):
     """A stage that trials share (pretraining), identified by what shapes its weights.
 
-    ``holder`` owns the right to run it until ``lease_expires``; everybody may read its checkpoints.
+    ``holder`` owns the right to run it until ``lease_expires``; everybody may read its checkpoints. ``before_key``
+    is the shared stage from whose checkpoint after ``before_epoch`` epochs it starts, None for a model's first.
     """
 
     __tablename__ = "rectuner_stages"
@@ -271,6 +273,8 @@ class SharedStage(Base):
     model: Mapped[str] = mapped_column(String(100))
     stage: Mapped[str] = mapped_column(String(32))
     dataset: Mapped[str] = mapped_column(String(255))
+    before_key: Mapped[str | None] = mapped_column(String(64), index=True)
+    before_epoch: Mapped[int | None]
     holder: Mapped[str | None] = mapped_column(ForeignKey("rectuner_workers.id", ondelete="SET NULL"))
     lease_expires: Mapped[float | None]
     target_epoch: Mapped[int | None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from dash import html
 
 from tuner.dashboard.components.aria import aria
@@ -27,9 +29,9 @@ def trials_bar(study: StudySummary) -> html.Div:
     )
 
 
-def stage_bar(progress: Progress, shared_stage: str | None) -> html.Div:
+def stage_bar(progress: Progress, shared_stages: Collection[str]) -> html.Div:
     """How far the stage of a running trial is; a stage that trials share has a color of its own."""
-    kind = "shared" if progress.stage == shared_stage else "own"
+    kind = "shared" if progress.stage in shared_stages else "own"
     done = (progress.epoch - 1 + progress.fraction) / max(progress.epochs, 1)
     percent = 100 * min(max(done, 0.0), 1.0)
     return html.Div(

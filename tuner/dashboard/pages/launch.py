@@ -197,7 +197,7 @@ def _launch(
         }
     )
     assembled = assemble(options, space.parse(params))
-    return engine.create(context.database, context.settings, assembled.specification).name
+    return engine.create(context.database, context.settings, assembled.specification, assembled.space).name
 
 
 def _remarks(found: SearchSpace, model: str, config: str | None) -> tuple[str, ...]:

@@ -34,8 +34,8 @@ def _layout(context: Context, name: str) -> Component:
     study = insight.get_study(context.database, name)
     running = insight.list_trials(context.database, name, state="running", limit=_MOST_RUNNING)
     # Callbacks need every part of the page, so that what a model has no use for is there but not shown.
-    unshared: dict[str, Any] = {} if study.shared_stage else {"hidden": True}
-    narrow = "span-4" if study.shared_stage else "span-6"
+    unshared: dict[str, Any] = {} if study.shared_stages else {"hidden": True}
+    narrow = "span-4" if study.shared_stages else "span-6"
     return html.Div(
         children=[
             dcc.Store(id="study-name", data=study.name),
@@ -246,7 +246,7 @@ def _tiles(study: StudySummary) -> Component:
                 f"{epochs.run:,}",
                 f"run, {epochs.reused:,} of {epochs.asked:,} reused" if epochs.asked else None,
             )
-            if study.shared_stage
+            if study.shared_stages
             else tile("Computing time", text.duration(study.computing_seconds), "of all epochs"),
         ],
     )
@@ -317,7 +317,7 @@ def _running_card(study: StudySummary, trial: TrialSummary) -> Component:
                 ],
                 className="now-line",
             ),
-            stage_bar(now, study.shared_stage) if now is not None else None,
+            stage_bar(now, study.shared_stages) if now is not None else None,
             html.Div(now.note if now is not None and now.note else params, className="small muted clip", title=params),
         ],
     )

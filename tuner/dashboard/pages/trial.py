@@ -212,7 +212,7 @@ def _progress(study: StudySummary, trial: TrialDetail) -> Component | None:
     line: list[Any] = [html.B(now.stage), f" epoch {now.epoch} of {now.epochs}", f" · loss {text.loss(now.mean_loss)}"]
     if now.note:
         line.append(f" · {now.note}")
-    bar = stage_bar(now, study.shared_stage)
+    bar = stage_bar(now, study.shared_stages)
     return html.Div(className="card now", children=[html.Div(line, className="small"), bar])
 
 

@@ -33,7 +33,7 @@ def create_study(
     settings: SettingsOf,
 ) -> StudyCreated:
     """Create a study; it starts as soon as a worker is free. `Location` is where to look at it."""
-    created = engine.create(database, settings, study.specification)
+    created = engine.create(database, settings, study.specification, study.space)
     response.headers["location"] = f"/api/v1/studies/{created.name}"
     fields: dict[str, Any] = asdict(created)
     # The engine names unknown keys as well, and the space's remarks exist only here.

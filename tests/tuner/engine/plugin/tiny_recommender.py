@@ -1,6 +1,7 @@
-"""The smallest model that has what the engine deals with: a shared stage, noise, and ways to go wrong.
+"""The smallest models that have what the engine deals with: shared stages, noise, and ways to go wrong.
 
-It is found through its entry point, like any model that is not part of the package.
+``Tiny`` has one shared stage, ``Chain`` two, of which the second starts from the first. They are found through their
+entry points, like any model that is not part of the package.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import errno
 import os
 import signal
 import time
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ from model.parameters import Parameter
 from model.randomness import torch_generator
 from model.recommender import ModelDefinition, Objective, Recommender, Stage
 
+ALL = frozenset({"pretrain", "align", "finetune"})
 BOTH = frozenset({"pretrain", "finetune"})
 
 
@@ -81,6 +84,10 @@ def pretrain(model: Recommender, dataset: SequentialDataset, config: Config) -> 
     return NextItem(model, dataset, config, "pretrain")
 
 
+def align(model: Recommender, dataset: SequentialDataset, config: Config) -> Objective:
+    return NextItem(model, dataset, config, "align")
+
+
 def finetune(model: Recommender, dataset: SequentialDataset, config: Config) -> Objective:
     return NextItem(model, dataset, config, "finetune")
 
@@ -115,3 +122,33 @@ DEFINITION = ModelDefinition(
     ),
     build=build,
 )
+
+CHAIN = ModelDefinition(
+    name="Chain",
+    summary="Mean of embeddings, trained in three stages.",
+    parameters=(
+        Parameter("width", "int", 8, "Size of the embeddings.", minimum=1, stages=ALL),
+        Parameter("noise", "float", 0.1, "Noise on histories.", minimum=0.0, stages=ALL),
+        Parameter("pretrain_epochs", "int", 3, "Epochs of the first stage.", minimum=0),
+        Parameter("align_epochs", "int", 2, "Epochs of the second stage.", minimum=0),
+        Parameter("train_stage", "str", "pretrain", "Stage.", choices=("pretrain", "align", "finetune")),
+        *(parameter for parameter in DEFINITION.parameters if parameter.name in ("pre_model_path", "trouble")),
+        *(parameter for parameter in DEFINITION.parameters if parameter.name in ("pause", "batch_pause")),
+    ),
+    stages=(
+        Stage("pretrain", "pretrain_epochs", validates=False, objective=pretrain),
+        Stage("align", "align_epochs", validates=False, objective=align),
+        Stage("finetune", "epochs", validates=True, objective=finetune),
+    ),
+    build=build,
+)
+
+
+def _validating(name: str, *validates: bool) -> ModelDefinition:
+    stages = tuple(replace(stage, validates=does) for stage, does in zip(CHAIN.stages, validates, strict=True))
+    return replace(CHAIN, name=name, stages=stages)
+
+
+# What a study can't be made of.
+VALIDATES_TWICE = _validating("ValidatesTwice", False, True, True)
+NEVER_VALIDATES = _validating("NeverValidates", False, False, False)
