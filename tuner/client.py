@@ -150,7 +150,7 @@ class Client:
         return self._ask(StudySummary, "POST", f"/studies/{name}/trials/{number}/retry")
 
     def get_importances(self, name: str) -> Importances:
-        """How much each parameter matters."""
+        """How much each parameter matters; ``pending`` while the service still looks at newer trials."""
         return self._ask(Importances, "GET", f"/studies/{name}/importances")
 
     def act(self, name: str, verb: Verb) -> StudySummary:

@@ -18,6 +18,7 @@ from tuner.cli.stages import print_stages
 from tuner.engine import study as engine
 from tuner.engine.replay import replay
 from tuner.insight import importance, reports, stages
+from tuner.insight.importance import Importances
 from tuner.insight.summaries import StudySummary
 from tuner.store import StudyState
 
@@ -56,7 +57,7 @@ def show_study(name: Name, as_json: AsJson = False) -> None:
     """Show one study: state, progress, best trial, importances."""
     with open_database(read_settings()) as database:
         study = reports.get_study(database, name)
-        shares = importance.importances(database, name)
+        found = None if as_json else importance.importances(database, name)
     if as_json:
         typer.echo(to_json(dataclasses.asdict(study)))
         return
@@ -65,8 +66,21 @@ def show_study(name: Name, as_json: AsJson = False) -> None:
     out.print(f"Trials: {counts} (budget {study.trials_total})")
     out.print(f"Weights kept {study.weights.sentence}.")
     print_outcome(study)
-    if shares.reason is None:
-        out.print(f"Importance ({shares.evaluator}): {escape(values(dict(shares.values)))}")
+    if found is not None:
+        out.print(escape(f"Importance: {_importances(found)}"), soft_wrap=True)
+
+
+def _importances(found: Importances) -> str:
+    """Shares with their ranges, how they were found, and from how many trials; or why there are none."""
+    if found.reason is not None:
+        return found.reason
+    parts = []
+    for effect in found.effects:
+        spread = "" if effect.low is None else f" ({effect.low:.1%} to {effect.high:.1%})"
+        parts.append(f"{effect.label} {effect.share:.1%}{spread}")
+    if found.rest is not None:
+        parts.append(f"the rest {found.rest:.1%}")
+    return f"{', '.join(parts)}. Method: {found.method}."
 
 
 @app.command("stages")

@@ -14,7 +14,8 @@ from plotly.subplots import make_subplots
 
 from model.registry import BASELINE
 from tuner.insight import series
-from tuner.insight.importance import importances
+from tuner.insight.importance import Effect, Importances
+from tuner.insight.kept_importance import KEEPER
 from tuner.insight.stage_tree import stage_tree
 from tuner.insight.summaries import TrialDetail
 from tuner.insight.theme import THEMES, Theme, empty_figure, note
@@ -78,27 +79,62 @@ def optimization_history(database: Database, name: str | int, theme: str = "ligh
 
 
 def parameter_importance(database: Database, name: str | int, theme: str = "light") -> go.Figure:
-    """Share of each parameter in the objective's variation, or why it can't be told yet."""
-    look, found = THEMES[theme], importances(database, name)
+    """What is known of the parameters' importance; see :func:`importance_bars`."""
+    return importance_bars(KEEPER.get(database, name), name, theme)
+
+
+def importance_bars(found: Importances, name: str | int, theme: str = "light") -> go.Figure:
+    """Share of each parameter in the objective's variation, of what they do only together, or why it can't be told."""
+    look = THEMES[theme]
     figure = empty_figure(look, None, None, name)
     if found.reason is not None:
         return note(figure, look, f"Not yet: {found.reason}")
-    shown = found.values[:_MOST_PANELS][::-1]
+    shown = _bars(found, look)[::-1]
+    longest = max(effect.share if effect.high is None else max(effect.high, effect.share) for _, effect, _ in shown)
     figure.add_bar(
-        x=[share for _, share in shown],
-        y=[parameter for parameter, _ in shown],
+        x=[effect.share for _, effect, _ in shown],
+        y=[label for label, _, _ in shown],
         orientation="h",
-        marker={"color": look.accent, "cornerradius": 3},
+        marker={"color": [color for _, _, color in shown], "cornerradius": 3},
         width=0.55,
-        text=[f"{share:.0%}" for _, share in shown],
+        error_x=_ranges([effect for _, effect, _ in shown], look),
+        customdata=[_range(effect) for _, effect, _ in shown],
+        # Beside a range there is no room for a number, which the hover has.
+        text=["" if effect.low is not None else f"{effect.share:.1%}" for _, effect, _ in shown],
         textposition="outside",
         textfont={"color": look.muted, "size": 11},
         cliponaxis=False,
-        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        hovertemplate="%{y}: %{x:.1%}%{customdata}<extra></extra>",
     )
-    figure.update_xaxes(tickformat=".0%", range=[0, min(1.0, max(s for _, s in shown)) * 1.15], showgrid=True)
+    figure.update_xaxes(tickformat=".0%", range=[0, min(1.0, longest) * 1.15], showgrid=True)
     figure.update_yaxes(showgrid=False, tickfont={"color": look.text}, ticksuffix="  ")
     return figure
+
+
+def _bars(found: Importances, look: Theme) -> list[tuple[str, Effect, str]]:
+    """(label, effect, color): single parameters stand out, what several do together is behind them."""
+    bars = [(e.label, e, look.accent if len(e.parameters) == 1 else look.faint) for e in found.effects]
+    if found.rest is None:
+        return bars[:_MOST_PANELS]
+    label = "the rest" if found.evaluator == "exact" else "together"
+    return [*bars[: _MOST_PANELS - 1], (label, Effect((), found.rest), look.faint)]
+
+
+def _ranges(effects: Sequence[Effect], look: Theme) -> dict[str, Any] | None:
+    if all(effect.low is None for effect in effects):
+        return None
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [max((effect.high or 0.0) - effect.share, 0.0) for effect in effects],
+        "arrayminus": [0.0 if effect.low is None else max(effect.share - effect.low, 0.0) for effect in effects],
+        "color": look.muted,
+        "thickness": 1.25,
+    }
+
+
+def _range(effect: Effect) -> str:
+    return "" if effect.low is None else f", {effect.low:.0%} to {effect.high:.0%} in eight of ten trees"
 
 
 def learning_curves(database: Database, name: str | int, theme: str = "light") -> go.Figure:

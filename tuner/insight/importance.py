@@ -1,11 +1,18 @@
-"""How much each parameter matters for the objective, by Optuna's evaluators."""
+"""How much each parameter matters for the objective: exactly for a complete grid, else as a forest estimates it.
+
+A share is a part of the objective's variation over the searched space. What parameters do only together is told apart
+from what each does alone: in a complete grid as interactions, in an estimate as the rest.
+"""
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
+import numpy as np
 import optuna
 from optuna.importance import (
     BaseImportanceEvaluator,
@@ -14,88 +21,282 @@ from optuna.importance import (
     PedAnovaImportanceEvaluator,
     get_param_importances,
 )
+from optuna.search_space import intersection_search_space
 from optuna.storages import InMemoryStorage
-from optuna.trial import TrialState
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
-from tuner.store import Database
+from tuner.space import SearchSpace
+from tuner.store import Database, TrialState
+from tuner.store import optuna_tables as optuna_rows
 from tuner.store import repository as rows
-from tuner.store.trial_outcome import CONFIRMS
+from tuner.store.states import Origin
+from tuner.store.tables import Slot, Study
 
-# With fewer finished trials every ranking is noise.
-MINIMUM_TRIALS = 4
+# The default: exact where the grid is complete, else fANOVA.
+AUTO = "auto"
+EVALUATORS = (AUTO, "fanova", "ped_anova", "mean_decrease_impurity")
 
-# PED-ANOVA compares the best share of the trials with the rest. Optuna's default, a tenth, is a single trial of a
-# small study, and one trial says the same of every parameter; so the share holds at least this many.
-GOOD_TRIALS = 5
+# An estimate from fewer trials than this, or than so many for each parameter, is noise.
+FEWEST_TRIALS = 20
+FEWEST_PER_PARAMETER = 5
+# A forest takes time by the square of the trials that it sees: of more, an even choice is looked at.
+MOST_TRIALS = 200
+# Combinations of a complete grid that are read whole.
+MOST_COMBINATIONS = 2000
+# Where eight of ten trees of the forest lie.
+_RANGE = (10, 90)
+_TREES = 64
+
+# PED-ANOVA compares the best share of the trials with all. Optuna's default, a tenth, is a single trial of a small
+# study, and one trial says the same of every parameter; so the share holds at least this many.
+_GOOD_TRIALS = 5
+
+Values = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def _ped_anova(trials: int) -> BaseImportanceEvaluator:
-    return PedAnovaImportanceEvaluator(target_quantile=max(0.1, min(0.5, GOOD_TRIALS / trials)))
+@dataclass(frozen=True)
+class Effect:
+    """A part of the objective's variation.
 
+    Attributes:
+        parameters: one name for what a parameter does alone, two for what they do only together.
+        share: of the whole, 0 to 1.
+        low, high: between which eight of ten trees of the forest lie; None where the share is no forest's estimate.
+    """
 
-# By name, given the number of finished trials. All but the first need scikit-learn, which is not a dependency.
-EVALUATORS: dict[str, Callable[[int], BaseImportanceEvaluator]] = {
-    "ped_anova": _ped_anova,
-    "fanova": lambda _: FanovaImportanceEvaluator(seed=0),
-    "mean_decrease_impurity": lambda _: MeanDecreaseImpurityImportanceEvaluator(seed=0),
-}
+    parameters: tuple[str, ...]
+    share: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def label(self) -> str:
+        return " × ".join(self.parameters)
 
 
 @dataclass(frozen=True)
 class Importances:
-    """Parameters with their share of the influence, largest first, or the reason why there are none.
+    """What the parameters explain, or the reason why that can't be said.
 
     Attributes:
-        evaluator: name of the evaluator.
-        trials: number of finished trials that were looked at.
-        values: (parameter, share), the shares adding up to 1; empty when ``reason`` is given.
+        evaluator: ``exact``, or one of the estimates in ``EVALUATORS``.
+        method: for people: how it was found, and from how many trials.
+        trials: number of completed trials that were looked at; confirmations are not.
+        completed: number of completed trials that there are.
+        effects: single parameters first, each kind largest first; empty when ``reason`` is given.
+        rest: the share that no effect explains alone; None where shares are made to add up to 1.
+        pending: whether newer trials are being looked at; see :mod:`tuner.insight.kept_importance`.
     """
 
     evaluator: str
+    method: str
     trials: int
-    values: tuple[tuple[str, float], ...]
+    completed: int
+    effects: tuple[Effect, ...] = ()
+    rest: float | None = None
     reason: str | None = None
+    pending: bool = False
 
 
-def importances(database: Database, name: str | int, evaluator: str = "ped_anova") -> Importances:
-    """The importance of a study's parameters.
+@dataclass(frozen=True)
+class Mark:
+    """What decides a result: completed trials of the search, and the highest number among them."""
+
+    completed: int
+    newest: int
+
+
+def mark_of(session: Session, study: Study) -> Mark:
+    """The study's mark, by one count."""
+    completed, newest = session.execute(
+        select(func.count(), func.max(Slot.optuna_number)).where(*_searched(study))
+    ).one()
+    return Mark(int(completed), int(newest or 0))
+
+
+def importances(database: Database, name: str | int, evaluator: str = AUTO) -> Importances:
+    """The importance of a study's parameters. It takes seconds: no web request should wait for it.
 
     Raises:
         StudyNotFound: there is no such study.
         ValueError: there is no such evaluator.
     """
-    if evaluator not in EVALUATORS:
-        raise ValueError(f"There is no evaluator {evaluator!r}. Evaluators: {', '.join(EVALUATORS)}.")
+    check(evaluator)
     with database.session() as session:
         study = rows.find_study(session, name)
-    loaded = optuna.load_study(
-        study_name=database.storage.get_study_name_from_id(study.optuna_id), storage=database.storage
+        if (early := too_little(study, mark_of(session, study), evaluator)) is not None:
+            return early
+        trials = _read(session, study)
+    return _analysed(trials, evaluator)
+
+
+def check(evaluator: str) -> None:
+    """Raises ValueError when there is no such evaluator."""
+    if evaluator not in EVALUATORS:
+        raise ValueError(f"There is no evaluator {evaluator!r}. Evaluators: {', '.join(EVALUATORS)}.")
+
+
+def too_little(study: Study, mark: Mark, evaluator: str) -> Importances | None:
+    """What can be said without looking at any trial: that there are too few, or that there is nothing to compare."""
+    space = SearchSpace.from_json(study.specification["space"])
+    nothing = Importances("fanova" if evaluator == AUTO else evaluator, "", 0, mark.completed)
+    if len(space.parameters) == 1:
+        return replace(nothing, reason="only one parameter is searched")
+    fewest = max(FEWEST_TRIALS, FEWEST_PER_PARAMETER * len(space.parameters))
+    grid = space.size if evaluator == AUTO else None
+    if mark.completed >= fewest or mark.completed == grid:
+        return None
+    if grid is not None and mark.completed < grid < fewest:
+        fewest = grid
+    return replace(nothing, reason=f"too few trials ({mark.completed:,} of {fewest:,})")
+
+
+@dataclass(frozen=True)
+class _Trials:
+    """Completed trials: parameters in Optuna's representation, and values."""
+
+    space: SearchSpace
+    completed: int
+    direction: Literal["minimize", "maximize"]
+    params: tuple[dict[str, Any], ...]
+    values: Values
+
+
+def _searched(study: Study) -> tuple[Any, ...]:
+    return (Slot.study_id == study.id, Slot.state == TrialState.COMPLETED, Slot.origin != Origin.CONFIRM)
+
+
+def _read(session: Session, study: Study) -> _Trials:
+    trials, values = optuna_rows.trials, optuna_rows.trial_values
+    space = SearchSpace.from_json(study.specification["space"])
+    found = session.execute(
+        select(trials.c.trial_id, values.c.value)
+        .select_from(Slot)
+        .join(trials, optuna_rows.of_slot(study.optuna_id))
+        .join(values, optuna_rows.of_trial())
+        .where(*_searched(study), values.c.value.is_not(None))
+        .order_by(Slot.optuna_number)
+    ).all()
+    most = MOST_COMBINATIONS if len(found) == space.size else MOST_TRIALS
+    if len(found) > most:
+        found = [found[int(place)] for place in np.linspace(0, len(found) - 1, MOST_TRIALS)]
+    params = optuna_rows.params_of(session, [row.trial_id for row in found])
+    # What somebody else put into the Optuna study may lack parameters.
+    names = set(space.names)
+    whole = [row for row in found if params.get(row.trial_id, {}).keys() == names]
+    return _Trials(
+        space,
+        len(found) if len(found) < most else mark_of(session, study).completed,
+        "maximize" if study.direction == "maximize" else "minimize",
+        tuple(params[row.trial_id] for row in whole),
+        np.array([row.value for row in whole], dtype=np.float64),
     )
-    completed = loaded.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    finished = [trial for trial in completed if CONFIRMS not in trial.user_attrs]
-    if reason := _too_little(finished):
-        return Importances(evaluator, len(finished), (), reason)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            looked_at = loaded if len(finished) == len(completed) else _study_of(finished, loaded)
-            shares = get_param_importances(looked_at, evaluator=EVALUATORS[evaluator](len(finished)))
-    except ImportError:
-        return Importances(evaluator, len(finished), (), f"{evaluator} needs the package scikit-learn")
-    return Importances(evaluator, len(finished), tuple(shares.items()))
 
 
-def _study_of(trials: list[optuna.trial.FrozenTrial], like: optuna.Study) -> optuna.Study:
-    study = optuna.create_study(storage=InMemoryStorage(), study_name=like.study_name, direction=like.direction)
-    study.add_trials(trials)
+def _analysed(trials: _Trials, evaluator: str) -> Importances:
+    found = Importances("fanova" if evaluator == AUTO else evaluator, "", len(trials.values), trials.completed)
+    if len(trials.values) == 0 or np.ptp(trials.values) == 0:
+        return replace(found, reason="all completed trials have the same value")
+    grid = _complete_grid(trials) if evaluator == AUTO else None
+    if grid is not None:
+        return _exact(found, trials.space.names, grid)
+    if evaluator == AUTO and len(trials.values) < FEWEST_TRIALS:
+        # As many trials as the grid has combinations, but not every combination once.
+        return replace(found, reason=f"too few trials ({len(trials.values):,} of {FEWEST_TRIALS:,})")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna's, about interfaces that may change
+        estimate = _fanova if found.evaluator == "fanova" else _by_optuna
+        return estimate(found, _study_of(trials))
+
+
+def _complete_grid(trials: _Trials) -> Values | None:
+    """The values with an axis for each parameter where every combination is there once, else None."""
+    if trials.space.size != len(trials.values):
+        return None
+    columns = [[repr(params[name]) for params in trials.params] for name in trials.space.names]
+    levels = [list(dict.fromkeys(column)) for column in columns]
+    grid = np.full([len(names) for names in levels], np.nan)
+    if grid.size != len(trials.values):
+        return None
+    for place, value in enumerate(trials.values):
+        grid[tuple(names.index(column[place]) for names, column in zip(levels, columns, strict=True))] = value
+    return None if np.isnan(grid).any() else grid
+
+
+def _exact(found: Importances, names: Sequence[str], grid: Values) -> Importances:
+    """Analysis of variance of a full factorial, as shares of the variance over all combinations.
+
+    A parameter's effect is the variance of the means at its values; an interaction's is the variance of the means at
+    the pairs of values, less what the two explain alone. The rest are interactions of three and more.
+    """
+    axes = range(grid.ndim)
+
+    def explained(*kept: int) -> float:
+        return float(grid.mean(axis=tuple(axis for axis in axes if axis not in kept)).var() / grid.var())
+
+    alone = {axis: explained(axis) for axis in axes}
+    pairs = {(i, j): explained(i, j) - alone[i] - alone[j] for i, j in itertools.combinations(axes, 2)}
+    effects = [Effect((names[axis],), share) for axis, share in alone.items()]
+    together = [Effect((names[i], names[j]), max(share, 0.0)) for (i, j), share in pairs.items()]
+    rest = max(1.0 - sum(effect.share for effect in (*effects, *together)), 0.0)
+    method = f"exact analysis of variance of all {grid.size:,} combinations"
+    ordered = (*_largest_first(effects), *_largest_first(together))
+    return replace(found, evaluator="exact", method=method, effects=ordered, rest=rest)
+
+
+def _fanova(found: Importances, study: optuna.Study) -> Importances:
+    evaluator = FanovaImportanceEvaluator(n_trees=_TREES, seed=0)
+    shares = evaluator.evaluate(study)
+    searched = intersection_search_space(study.get_trials(deepcopy=False))
+    places = {name: place for place, name in enumerate(name for name, d in searched.items() if not d.single())}
+    # Optuna tells the mean over the trees; how far they lie apart says what the mean is worth.
+    forest = cast(Any, evaluator)._evaluator
+    wholes = np.array([tree.variance for tree in forest._trees])
+    effects = []
+    for name, share in shares.items():
+        low, high = 0.0, 0.0
+        if name in places:
+            parts = forest._variances[places[name]][wholes > 0] / wholes[wholes > 0]
+            low, high = (float(bound) for bound in np.percentile(parts, _RANGE))
+        effects.append(Effect((name,), float(share), low, high))
+    rest = max(1.0 - sum(effect.share for effect in effects), 0.0)
+    method = f"fANOVA with {_TREES} trees on {_number(found)}; the range holds eight of ten trees"
+    return replace(found, method=method, effects=_largest_first(effects), rest=rest)
+
+
+def _by_optuna(found: Importances, study: optuna.Study) -> Importances:
+    """An evaluator whose shares are made to add up to 1, so that they are ranks rather than parts of the variation."""
+    good = max(0.1, min(0.5, _GOOD_TRIALS / found.trials))
+    made: dict[str, tuple[Callable[[], BaseImportanceEvaluator], str]] = {
+        "ped_anova": (
+            lambda: PedAnovaImportanceEvaluator(target_quantile=good),
+            f"PED-ANOVA on {_number(found)}: in what the best {good:.0%} differ from all",
+        ),
+        "mean_decrease_impurity": (
+            lambda: MeanDecreaseImpurityImportanceEvaluator(seed=0),
+            f"mean decrease in impurity of a forest on {_number(found)}",
+        ),
+    }
+    make, method = made[found.evaluator]
+    shares = get_param_importances(study, evaluator=make())
+    effects = [Effect((name,), float(share)) for name, share in shares.items()]
+    return replace(found, method=f"{method}; made to add up to 100 %", effects=_largest_first(effects))
+
+
+def _number(found: Importances) -> str:
+    if found.trials == found.completed:
+        return f"{found.trials:,} trials"
+    return f"{found.trials:,} of {found.completed:,} trials"
+
+
+def _largest_first(effects: Sequence[Effect]) -> tuple[Effect, ...]:
+    return tuple(sorted(effects, key=lambda effect: -effect.share))
+
+
+def _study_of(trials: _Trials) -> optuna.Study:
+    distributions = trials.space.distributions()
+    study = optuna.create_study(storage=InMemoryStorage(), study_name="looked at", direction=trials.direction)
+    for params, value in zip(trials.params, trials.values, strict=True):
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=float(value)))
     return study
-
-
-def _too_little(finished: list[optuna.trial.FrozenTrial]) -> str | None:
-    if len(finished) < MINIMUM_TRIALS:
-        return f"{len(finished)} of at least {MINIMUM_TRIALS} finished trials"
-    if len({trial.value for trial in finished}) == 1:
-        return "all finished trials have the same value"
-    if len(finished[0].params) == 1:
-        return "only one parameter is searched"
-    return None

@@ -109,7 +109,7 @@ def test_nothing_that_looks_for_the_best_sees_confirmations(
     assert (summary.counts, summary.trials_done, summary.trials_total) == ({"completed": 4}, 4, 4)
     assert summary.best_trial in range(4)
     assert list(series.history(database, study_id).numbers) == [0, 1, 2, 3]
-    assert importance.importances(database, study_id).trials == 4
+    assert importance.importances(database, study_id).completed == 4
     folder = settings.artifacts / "studies" / str(study_id) / "trials"
     assert [path.name for path in folder.iterdir()] == [str(summary.best_trial)]
     # A larger budget goes on with the search, and confirms what is among the best now.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,6 @@ import sqlalchemy as sa
 
 from tuner import insight
 from tuner.insight import figures, series
-from tuner.insight.importance import EVALUATORS
 from tuner.store import Database
 from tuner.store.tables import Epoch, StageEpoch
 
@@ -34,7 +32,8 @@ def test_thinning_keeps_every_improvement() -> None:
     assert set(np.flatnonzero(np.diff(best) != 0) + 1) <= set(keep)
 
 
-@pytest.mark.parametrize("name", sorted(figures.FIGURES))
+# Six trials are too few for importances: test_importance.py has more.
+@pytest.mark.parametrize("name", sorted(figures.FIGURES.keys() - {"parameter_importance"}))
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_figure_of_a_study(filled: Filled, name: str, theme: str) -> None:
     figure = figures.FIGURES[name](filled.database, "study", theme)
@@ -61,17 +60,6 @@ def test_curves_of_a_trial(filled: Filled) -> None:
     assert list(figures.trial_scores(trial, prefix="ndcg").data[0].y) == [0.01, 0.02, 0.03]
 
 
-@pytest.mark.parametrize("evaluator", sorted(EVALUATORS))
-def test_importances_add_up(filled: Filled, evaluator: str) -> None:
-    found = insight.importances(filled.database, "study", evaluator)
-    assert found.trials == 6
-    if evaluator != "ped_anova" and importlib.util.find_spec("sklearn") is None:
-        assert found.reason == f"{evaluator} needs the package scikit-learn"
-        return
-    assert found.reason is None
-    assert sum(share for _, share in found.values) == pytest.approx(1)
-
-
 def test_a_loss_of_an_earlier_version_is_not_drawn_among_means(filled: Filled) -> None:
     with filled.database.transaction() as session:
         session.execute(sa.update(Epoch).where(Epoch.epoch == 1).values(mean_loss=None))
@@ -83,11 +71,3 @@ def test_a_loss_of_an_earlier_version_is_not_drawn_among_means(filled: Filled) -
     shared = figures.pretraining_curves(filled.database, "study")
     assert not shared.data
     assert "before the mean loss" in shared.layout.annotations[0].text
-
-
-def test_importances_say_why_not_yet(empty: Database) -> None:
-    found = insight.importances(empty, "empty")
-    assert found.values == ()
-    assert found.reason == "0 of at least 4 finished trials"
-    with pytest.raises(ValueError, match="evaluator"):
-        insight.importances(empty, "empty", "tarot")

@@ -165,8 +165,8 @@ def test_a_deleted_study_is_gone_with_its_files(http: TestClient, study: str, tm
 
 def test_importances_say_why_there_are_none_yet(http: TestClient, study: str) -> None:
     answer = http.get(f"{STUDIES}/{study}/importances").json()
-    assert answer["values"] == []
-    assert "0 of at least" in answer["reason"]
+    assert answer["effects"] == []
+    assert answer["reason"] == "too few trials (0 of 4)"
 
 
 def test_trials_are_listed_before_they_start(http: TestClient, study: str) -> None:

@@ -10,9 +10,20 @@ _CONFIG: Any = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemov
 
 
 def chart(
-    id: str | dict[str, str], title: str, *, height: int = 280, hint: str | None = None, control: Any = None
+    id: str | dict[str, str],
+    title: str,
+    *,
+    height: int = 280,
+    hint: str | None = None,
+    control: Any = None,
+    note: str | None = None,
 ) -> html.Section:
-    """A card with a figure that a callback fills, and beside its title a ``control`` for it, if any."""
+    """A card with a figure that a callback fills.
+
+    Args:
+        control: stands beside the title.
+        note: id of a line below the figure, for a callback to fill.
+    """
     heading: list[Any] = [html.H3(title)]
     if hint:
         heading.append(html.Span(hint, className="muted"))
@@ -36,5 +47,6 @@ def chart(
                     }
                 },
             ),
+            html.P(id=note, className="muted small") if note else None,
         ],
     )

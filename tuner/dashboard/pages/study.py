@@ -23,7 +23,8 @@ from tuner.dashboard.components.trials_grid import PER_PAGE, order_for, trial_ro
 from tuner.dashboard.context import Context
 from tuner.dashboard.pages import study_actions
 from tuner.dashboard.pages.page import Page
-from tuner.insight import StudySummary, TrialSummary, figures, series
+from tuner.insight import Importances, StudySummary, TrialSummary, figures, series
+from tuner.insight.kept_importance import KEEPER
 from tuner.insight.stage_tree import stage_tree
 
 # More running trials than this are counted, not drawn.
@@ -63,7 +64,10 @@ def _layout(context: Context, name: str) -> Component:
                 className="grid",
                 children=[
                     html.Div(chart("study-history", "Optimization history", height=300), className="span-8"),
-                    html.Div(chart("study-importance", "Parameter importance", height=300), className="span-4"),
+                    html.Div(
+                        chart("study-importance", "Parameter importance", height=280, note="study-importance-method"),
+                        className="span-4",
+                    ),
                     html.Div(chart("study-learning", "Learning curves", hint="valid score by epoch"), className=narrow),
                     html.Div(
                         chart("study-pretraining", "Pretraining", hint="mean loss per sample by epoch"),
@@ -101,6 +105,7 @@ def _register(app: Dash, context: Context) -> None:
         Output("study-best", "children"),
         Output("study-history", "figure"),
         Output("study-importance", "figure"),
+        Output("study-importance-method", "children"),
         Output("study-learning", "figure"),
         Output("study-pretraining", "figure"),
         Output("study-stages", "figure"),
@@ -161,6 +166,7 @@ def _update(context: Context, scheme: str, name: str, marks: dict[str, str] | No
     study = insight.get_study(database, name)
     running = insight.list_trials(database, name, state="running", limit=_MOST_RUNNING)
     activity = series.activity(database, name)
+    importances = KEEPER.get(database, name)
     parts = Parts(marks)
     pace = SLOW_MS if study.ended and not running.total else FAST_MS
 
@@ -174,7 +180,8 @@ def _update(context: Context, scheme: str, name: str, marks: dict[str, str] | No
         parts.component("confirmation", confirmation_card(study)),
         parts.component("best", _best(study)),
         drawn("history", figures.optimization_history, activity.ended, study.baseline is None),
-        drawn("importance", figures.parameter_importance, activity.ended),
+        parts.figure("importance", (scheme, importances), lambda: figures.importance_bars(importances, name, scheme)),
+        parts.value("method", _method(importances)),
         drawn("learning", figures.learning_curves, activity.ended, activity.epochs),
         drawn("pretraining", figures.pretraining_curves, activity.shared_epochs),
         drawn("stages", stage_tree, activity.shared_epochs, study.counts),
@@ -206,6 +213,12 @@ def _rows(
         parts.value("pages", pages),
         parts.stored,
     )
+
+
+def _method(importances: Importances) -> str:
+    """How the importances were found, and from how many trials."""
+    newer = "newer trials are being looked at" if importances.pending and importances.method else ""
+    return "; ".join(filter(None, (importances.method, newer)))
 
 
 def _head(study: StudySummary) -> list[Component]:

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Query, Response
 from tuner import insight
 from tuner.assembly import Assembled
 from tuner.engine import study as engine
-from tuner.insight import importance, installation, reports
+from tuner.insight import installation, reports
 from tuner.insight.importance import Importances
+from tuner.insight.kept_importance import KEEPER
 from tuner.insight.summaries import StudySummary
 from tuner.service.dependencies import STUDY_BODY, DatabaseOf, SettingsOf, read_study
 from tuner.service.schemas import BudgetRequest, StagePage, StudyCreated, StudyPage
@@ -20,7 +21,7 @@ from tuner.store import StudyState
 
 router = APIRouter(prefix="/studies", tags=["studies"])
 
-Evaluator = Literal["ped_anova", "fanova", "mean_decrease_impurity"]
+Evaluator = Literal["auto", "fanova", "ped_anova", "mean_decrease_impurity"]
 
 _VERBS = {"pause": engine.pause, "resume": engine.resume, "stop": engine.stop, "cancel": engine.cancel}
 
@@ -89,9 +90,18 @@ def list_stages(
 
 
 @router.get("/{name}/importances")
-def get_importances(name: str, database: DatabaseOf, evaluator: Evaluator = "ped_anova") -> Importances:
-    """How much each parameter matters, or the reason why that can't be said yet."""
-    return importance.importances(database, name, evaluator)
+def get_importances(name: str, database: DatabaseOf, response: Response, evaluator: Evaluator = "auto") -> Importances:
+    """How much each parameter matters, or the reason why that can't be said yet.
+
+    Nothing is computed while you wait: 202 says that the result is being found, and to ask again. `pending` says that
+    an earlier result is shown while newer trials are looked at. `auto` analyses a complete grid exactly and estimates
+    by `fanova` otherwise; the shares of the other two are made to add up to 1.
+    """
+    found = KEEPER.get(database, name, evaluator)
+    if found.pending and not found.effects:
+        response.status_code = 202
+        response.headers["retry-after"] = "1"
+    return found
 
 
 def _add_verb(verb: str) -> None:
