@@ -103,6 +103,8 @@ def _study_line(study: StudySummary) -> str:
         parts.append(f"{failed} failed")
     if study.best_value is not None:
         parts.append(f"best {study.metric} {study.best_value:.4f} (trial {study.best_trial})")
+    if study.state == "paused" and study.reason is not None:
+        parts.append(study.reason)
     if study.eta_seconds is not None:
         parts.append(f"about {duration(study.eta_seconds)} left")
     elif study.state == "queued":

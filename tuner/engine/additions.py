@@ -133,8 +133,7 @@ def _add(session: Session, study: Study, slots: list[dict[str, Any]]) -> None:
 def _wake(session: Session, study: Study, reason: str) -> None:
     """Let a study that had ended go on; a paused one stays paused."""
     if study.state.ended:
-        state = StudyState.QUEUED if study.started_at is None else StudyState.RUNNING
-        rows.set_state(session, study, state, reason)
+        rows.set_state(session, study, rows.going(study), reason)
     else:
         rows.add_event(session, study.id, "budget", f"{reason[0].upper()}{reason[1:]}.")
 

@@ -10,6 +10,7 @@ from sqlalchemy import update
 from model.baseline import baseline
 from model.config import Config
 from model.data import SequentialDataset
+from tuner.engine.outage import is_of_storage
 from tuner.engine.patience import patiently
 from tuner.engine.plan import Plan
 from tuner.store import Database
@@ -26,13 +27,19 @@ def compute_baseline(database: Database, study: Study, plan: Plan, load: Callabl
     """Compute and store the study's baseline, unless that is done or being done.
 
     A study without a baseline is still a study, so a failure is an event and no error.
+
+    Raises:
+        OSError, DatasetNotFound: a disk or the data may be away.
     """
     if not patiently(lambda: _is_ours_to_do(database, study.id)):
         return
     config = plan.fixed
     try:
         result = baseline(config, load(config))
-    except Exception as error:  # noqa: BLE001 - recorded as an event
+    except Exception as error:
+        if is_of_storage(error):  # the trial says so too, and whoever continues it tries again
+            patiently(lambda: _give_back(database, study.id))
+            raise
         _log.warning("The baseline of %s could not be computed: %s", study.name, error)
         message = f"The baseline could not be computed: {error}"
         with database.transaction() as session:
@@ -40,6 +47,11 @@ def compute_baseline(database: Database, study: Study, plan: Plan, load: Callabl
         return
     with database.transaction() as session:
         session.execute(update(Study).where(Study.id == study.id).values(baseline=result))
+
+
+def _give_back(database: Database, study_id: int) -> None:
+    with database.transaction() as session:
+        session.execute(update(Study).where(Study.id == study_id).values(baseline_lease=None))
 
 
 def _is_ours_to_do(database: Database, study_id: int) -> bool:

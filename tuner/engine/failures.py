@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from model.errors import NonFiniteLoss
-from tuner.engine.patience import sqlite_error
 
 # Long enough for any traceback that a person reads to its end.
 _TRACEBACK_LIMIT = 20_000
@@ -25,7 +24,6 @@ class FailureKind(StrEnum):
     RAISED = "raised"
     NAN = "nan"
     OUT_OF_MEMORY = "out_of_memory"
-    DISK = "disk"
 
 
 # The same computation raises the same error and gives the same NaN; memory may be free another time.
@@ -33,8 +31,16 @@ RETRIES: dict[FailureKind, int] = {
     FailureKind.RAISED: 0,
     FailureKind.NAN: 0,
     FailureKind.OUT_OF_MEMORY: 1,
-    FailureKind.DISK: 0,
 }
+# What torch, its libraries and the system say in errors of a general class.
+_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "Cannot allocate memory",
+    "bad_alloc",
+    "ALLOC_FAILED",
+)
 # How often a trial may lose its worker before it is given up: it may well be what kills them.
 MAX_LOSSES = 5
 
@@ -66,12 +72,14 @@ def describe(error: BaseException) -> Failure:
 
 
 def _kind(error: BaseException) -> FailureKind:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or _says_memory(error):
         return FailureKind.OUT_OF_MEMORY
     if isinstance(error, NonFiniteLoss):
         return FailureKind.NAN
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return FailureKind.DISK
-    if sqlite_error(error) == "SQLITE_FULL":
-        return FailureKind.DISK
     return FailureKind.RAISED
+
+
+def _says_memory(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY)

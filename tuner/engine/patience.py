@@ -17,17 +17,22 @@ _log = logging.getLogger(__name__)
 
 # What a database raises that is away, or too busy to answer.
 UNAVAILABLE = (OperationalError, InterfaceError, StorageInternalError)
+# What SQLite says when its disk is full, or may not be written to any more.
+FULL = ("SQLITE_FULL", "SQLITE_READONLY")
 # Then the worker gives up and exits; whoever started it may start another.
 PATIENCE_SECONDS = 600.0
 
 
-def patiently(step: Callable[[], Result]) -> Result:
+def patiently(step: Callable[[], Result], *, also_full: bool = False) -> Result:
     """The result of ``step``, repeated with growing pauses while the database is away.
 
     ``step`` must do the same when it is run twice, since a commit may have happened without an answer.
+
+    Args:
+        also_full: wait for a full disk too; for what gives back a trial because of that.
     """
     for attempt in Retrying(
-        retry=retry_if_exception(may_pass),
+        retry=retry_if_exception(lambda error: may_pass(error) or (also_full and sqlite_error(error) in FULL)),
         wait=wait_random_exponential(multiplier=0.2, max=10.0),
         stop=stop_after_delay(PATIENCE_SECONDS),
         before_sleep=_report,
@@ -42,8 +47,8 @@ def may_pass(error: BaseException) -> bool:
     """Whether the error is one of a database that may be back soon."""
     if not isinstance(error, UNAVAILABLE):
         return False
-    # A full disk or a missing table does not pass by waiting.
-    return sqlite_error(error) not in ("SQLITE_FULL", "SQLITE_ERROR", "SQLITE_READONLY")
+    # A full disk is said, not waited for in silence; a missing table does not come back.
+    return sqlite_error(error) not in (*FULL, "SQLITE_ERROR")
 
 
 def sqlite_error(error: BaseException) -> str | None:

@@ -48,15 +48,15 @@ def find(database: Database, name_or_id: str | int) -> StudyRecord:
 
 
 def pause(database: Database, name_or_id: str | int) -> StudyRecord:
-    """Start no new trials; running ones go on. A paused study stays paused.
+    """Start no new trials; running ones go on. A paused study stays paused, also when an outage is over that paused it.
 
     Raises:
         StudyStateError: the study is stopping or has ended.
     """
     with database.transaction() as session:
         study = rows.find_study(session, name_or_id, lock=True)
-        if study.state is not StudyState.PAUSED:
-            _require(study, "pause", StudyState.QUEUED, StudyState.RUNNING)
+        if study.state is not StudyState.PAUSED or study.outage is not None:
+            _require(study, "pause", StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED)
             rows.set_state(session, study, StudyState.PAUSED, "paused by request")
         return record(study)
 
@@ -74,7 +74,7 @@ def resume(database: Database, name_or_id: str | int) -> StudyRecord:
         _require(study, "resume", StudyState.PAUSED, StudyState.STOPPED)
         if not _open_slots(session, study.id):
             raise StudyStateError(f"{study.name} has no trials left to run. Raise its budget (max_trials) instead.")
-        rows.set_state(session, study, _going(study), "resumed by request")
+        rows.set_state(session, study, rows.going(study), "resumed by request")
         return record(study)
 
 
@@ -158,10 +158,6 @@ def _require(study: Study, verb: str, *states: StudyState) -> None:
     if study.state not in states:
         allowed = ", ".join(states)
         raise StudyStateError(f"Can't {verb} {study.name}: it is {study.state}, and must be {allowed}.")
-
-
-def _going(study: Study) -> StudyState:
-    return StudyState.QUEUED if study.started_at is None else StudyState.RUNNING
 
 
 def _open_slots(session: Session, study_id: int) -> bool:

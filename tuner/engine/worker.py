@@ -25,10 +25,11 @@ from sqlalchemy.orm import Session
 from tuner.engine.baseline import compute_baseline
 from tuner.engine.datasets import DatasetCache
 from tuner.engine.ending import settle
-from tuner.engine.failures import RETRIES, RETRY_DELAY_SECONDS, Failure, FailureKind, describe
+from tuner.engine.failures import RETRIES, RETRY_DELAY_SECONDS, Failure, describe
 from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
 from tuner.engine.optuna_trials import OptunaTrials
-from tuner.engine.patience import UNAVAILABLE, may_pass, patiently
+from tuner.engine.outage_watch import OutageWatch
+from tuner.engine.patience import may_pass, patiently
 from tuner.engine.plan import make_plan
 from tuner.engine.stage_cache import StageBusy, StageCache
 from tuner.engine.sweep import sweep
@@ -37,7 +38,7 @@ from tuner.engine.trial_ending import end_trial
 from tuner.engine.weights import remove_ended, remove_finished
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
-from tuner.store import Database, StudyState, TrialState
+from tuner.store import Database, TrialState
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows
 from tuner.store.claims import Claim
@@ -104,6 +105,7 @@ class _Loop:
         )
         self.datasets = DatasetCache(settings.prepared_gb * 1e9)
         self.study_id = self._study_id(options.study)
+        self.outages = OutageWatch(database, settings.artifacts, self.worker_id, self.study_id)
         self._runners: dict[int, TrialRunner] = {}
         self._state = WorkerState.IDLE
 
@@ -120,7 +122,7 @@ class _Loop:
     def _work(self) -> None:
         idle_since, idle = time.monotonic(), False
         while not self.keeper.stopping:
-            claim = self._claim()
+            claim = self._claim() if self.outages.may_claim() else None
             if claim is not None:
                 self._run(claim)
                 idle_since, idle = time.monotonic(), False
@@ -133,6 +135,7 @@ class _Loop:
             if not idle:
                 self._clean_up(self._remove_ended)
                 idle = True
+            self.outages.look()
             time.sleep(_IDLE_SECONDS)
 
     def _claim(self) -> Claim | None:
@@ -146,7 +149,7 @@ class _Loop:
                     self._state = state
                 return claimed
 
-        return patiently(step)
+        return patiently(step, also_full=True)
 
     def _work_may_come(self) -> bool:
         """Whether others' running trials, or trials not claimable just now, may still need this worker."""
@@ -167,10 +170,8 @@ class _Loop:
             self._put_back(claim)
         except Interrupted as interruption:
             self._interrupted(claim, interruption)
-        except UNAVAILABLE as error:
-            self._cut_off(claim, error)
         except Exception as error:  # noqa: BLE001 - whatever a trial raises is stored and shown
-            self._failed(claim, describe(error))
+            self._went_wrong(claim, error)
         else:
             if state is TrialState.WAITING:  # it pauses; perhaps nothing else is left to do
                 patiently(lambda: settle(self.database, claim.study_id))
@@ -206,12 +207,12 @@ class _Loop:
         elif interruption.why is Interruption.CANCELLED:
             self._end(claim, TrialState.CANCELLED, "The study was cancelled.", None)
 
-    def _cut_off(self, claim: Claim, error: Exception) -> None:
-        """The database went away while the trial ran: go on from its last checkpoint when it is back."""
+    def _went_wrong(self, claim: Claim, error: Exception) -> None:
+        """Tell an outage, after which the trial goes on from its last checkpoint, from what the trial did."""
         if may_pass(error):
             _log.warning("A trial was cut off from the database; it will be continued.")
             self._release(claim)
-        else:
+        elif not self.outages.met(claim, error):
             self._failed(claim, describe(error))
 
     def _put_back(self, claim: Claim) -> None:
@@ -231,8 +232,6 @@ class _Loop:
             self._retry_later(claim, failure)
             return
         self._end(claim, TrialState.FAILED, f"{failure.type}: {failure.message}", failure)
-        if failure.kind is FailureKind.DISK:
-            self._transact(lambda session: self._pause(session, claim.study_id, failure))
 
     def _retry_later(self, claim: Claim, failure: Failure) -> None:
         def step(session: Session) -> None:
@@ -296,11 +295,6 @@ class _Loop:
         except Exception:  # noqa: BLE001 - logged
             _log.exception("Old checkpoints could not be removed.")
 
-    def _pause(self, session: Session, study_id: int, failure: Failure) -> None:
-        study = rows.find_study(session, study_id, lock=True)
-        if study.state is StudyState.RUNNING:
-            rows.set_state(session, study, StudyState.PAUSED, f"no space left: {failure.message}")
-
     def _study_id(self, name: str | None) -> int | None:
         if name is None:
             return None
@@ -334,7 +328,7 @@ class _Loop:
             with self.database.transaction() as session:
                 step(session)
 
-        patiently(transaction)
+        patiently(transaction, also_full=True)
 
 
 @contextmanager

@@ -147,6 +147,7 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         dataset=study.specification["dataset"],
         state=str(study.state),
         reason=study.reason,
+        outage=study.outage,
         metric=study.metric,
         direction=study.direction,
         sampler=study.sampler["name"],

@@ -24,7 +24,8 @@ class Snapshot:
     @property
     def rests(self) -> bool:
         """Whether nothing more happens unless a person asks for it."""
-        return self.study.ended or (self.study.state == "paused" and not self.running)
+        paused = self.study.state == "paused" and self.study.outage is None
+        return self.study.ended or (paused and not self.running)
 
 
 def take(database: Database, name: str) -> Snapshot:

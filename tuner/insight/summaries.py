@@ -66,6 +66,7 @@ class StudySummary:
         metric, direction: the objective; "ndcg@10", "maximize".
         protocol: how its trials are measured, see :func:`model.protocol.protocol_of`.
         trials_total: the trial budget.
+        outage: of a paused study: what is away or full; it goes on by itself. None: it waits for a person.
         counts: trials by state, only states that occur.
         best_value, best_trial, best_params, ...: of the best completed trial (the earliest among equals).
         baseline: ``{"valid": {...}, "test": {...}}`` of the baseline model, None until it is computed.
@@ -107,6 +108,7 @@ class StudySummary:
     confirmation: Confirmation | None
     weights: Weights
     protocol: dict[str, Any]
+    outage: str | None = None
 
     @property
     def objective(self) -> str:

@@ -22,6 +22,7 @@ KINDS: dict[str, str] = {
     "confirm": "Confirmations were added, or left out.",
     "baseline": "The baseline could not be computed.",
     "advice": "How its validation could be made cheaper.",
+    "outage": "A trial met storage that is full or away; it will be continued.",
     "retry": "A trial failed in a way that may pass, and will be tried again.",
     "trial_failed": "A trial failed.",
     "trial_cancelled": "A trial was abandoned because its study was cancelled.",

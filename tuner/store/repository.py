@@ -56,8 +56,14 @@ def find_slot(session: Session, study_id: int, number: int) -> Slot | None:
     return session.scalar(select(Slot).where(Slot.study_id == study_id, Slot.optuna_number == number))
 
 
-def set_state(session: Session, study: Study, state: StudyState, reason: str | None) -> None:
-    """Move a study to ``state``, keep its clock, and record the event."""
+def set_state(
+    session: Session, study: Study, state: StudyState, reason: str | None, *, outage: str | None = None
+) -> None:
+    """Move a study to ``state``, keep its clock, and record the event.
+
+    Args:
+        outage: what is away or full, when that is why it pauses: it goes on by itself then.
+    """
     now = utc_now()
     was_counting = study.running_since is not None
     counts = state in (StudyState.RUNNING, StudyState.STOPPING)
@@ -71,8 +77,13 @@ def set_state(session: Session, study: Study, state: StudyState, reason: str | N
     study.ended_at = now if state.ended else None
     if state is not StudyState.STOPPING:
         study.ends_as = None
-    study.state, study.reason, study.changed_at = state, reason, now
+    study.state, study.reason, study.outage, study.changed_at = state, reason, outage, now
     add_event(session, study.id, str(state), reason or f"The study is {state}.")
+
+
+def going(study: Study) -> StudyState:
+    """The state of a study that goes on."""
+    return StudyState.QUEUED if study.started_at is None else StudyState.RUNNING
 
 
 def add_event(session: Session, study_id: int | None, kind: str, message: str, *, trial: int | None = None) -> None:
@@ -102,16 +113,25 @@ def has_work_begun(session: Session, study_id: int) -> bool:
     return bool(session.scalar(select(exists().where(Slot.study_id == study_id, begun()))))
 
 
+def paused_by_outage(session: Session) -> Sequence[Study]:
+    """Studies that go on when what they need is there again."""
+    return session.scalars(select(Study).where(Study.state == StudyState.PAUSED, Study.outage.is_not(None))).all()
+
+
 def count_work(session: Session, study_id: int | None = None) -> int:
-    """The number of trials that run or may be claimed, in studies that go on (or in this one)."""
+    """The number of trials that run or may be claimed, in studies that go on (or in this one).
+
+    Those of a study that an outage paused count: a worker has to find out that it is over.
+    """
     going = (StudyState.QUEUED, StudyState.RUNNING)
+    waits = (Study.state == StudyState.PAUSED) & Study.outage.is_not(None)
     query = (
         select(func.count())
         .select_from(Slot)
         .join(Study, Study.id == Slot.study_id)
         .where(
             or_(
-                Study.state.in_(going) & still_open(),
+                (Study.state.in_(going) | waits) & still_open(),
                 (Study.state == StudyState.STOPPING) & begun(),
             )
         )

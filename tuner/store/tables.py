@@ -94,6 +94,8 @@ class Study(Base):
         max_trials: the trial budget in force.
         workers: trials at once, None for no limit.
         reason: why the study is in its state, for people.
+        outage: of a paused study: what is away or full ("artifact folder"); it goes on by itself when that is back.
+            None: a person, or its failures, paused it.
         ends_as: the state that a stopping study takes when its last trial has ended.
         running_since, seconds_before: wall-clock spent running = seconds_before + (now - running_since).
         baseline: ``{"valid": {...}, "test": {...}}`` of the baseline model, None until it is computed.
@@ -115,6 +117,7 @@ class Study(Base):
     workers: Mapped[int | None]
     state: Mapped[StudyState] = mapped_column(index=True, default=StudyState.QUEUED)
     reason: Mapped[str | None] = mapped_column(Text)
+    outage: Mapped[str | None] = mapped_column(String(32))
     ends_as: Mapped[StudyState | None]
     baseline: Mapped[dict[str, Any] | None]
     baseline_lease: Mapped[float | None]

@@ -229,15 +229,6 @@ def test_a_trial_without_memory_is_tried_once_more(
     assert [trial.state for trial in trials(database)] == [OptunaState.FAIL]
 
 
-def test_a_full_disk_pauses_the_study(database: Database, settings: Settings, create: Create) -> None:
-    study_id = create(space={"trouble": ["disk", "none"]})
-    work(settings)
-    record = study.find(database, study_id)
-    assert record.state is StudyState.PAUSED
-    assert record.reason == "no space left: [Errno 28] No space left on device"
-    assert {slot.state for slot in slots(database)} == {TrialState.FAILED, TrialState.WAITING}
-
-
 def test_no_finished_trial_is_repeated(database: Database, settings: Settings, create: Create) -> None:
     study_id = create(space={"width": [4, 8, 12]}, max_trials=2, sampler=SamplerSpecification(name="exhaustive"))
     work(settings)
