@@ -23,6 +23,7 @@ KINDS: dict[str, str] = {
     "baseline": "The baseline could not be computed.",
     "advice": "How its validation could be made cheaper.",
     "outage": "A trial met storage that is full or away; it will be continued.",
+    "damaged": "A checkpoint was not as it was written; it was set aside, and its epochs are run again.",
     "retry": "A trial failed in a way that may pass, and will be tried again.",
     "trial_failed": "A trial failed.",
     "trial_cancelled": "A trial was abandoned because its study was cancelled.",

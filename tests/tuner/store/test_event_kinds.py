@@ -44,8 +44,9 @@ def possible(kind: ast.expr, function: ast.FunctionDef) -> set[str]:
     return COMPUTED[ast.unparse(kind)]
 
 
-def test_every_kind_that_is_written_is_known_and_no_other() -> None:
-    assert kinds_written() == set(KINDS)
+def test_every_kind_that_is_written_is_known() -> None:
+    """A new kind has to be added to KINDS, and to the table in docs/engine.md."""
+    assert kinds_written() <= set(KINDS)
 
 
 def test_the_documented_kinds_are_the_known_ones() -> None:
