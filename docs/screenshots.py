@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def _take(chromium: Any, address: str, target: Path, height: int, scheme: str) -> Path:
-    page = chromium.new_page(viewport={"width": 1280, "height": height}, color_scheme=scheme)
+    page = chromium.new_page(viewport={"width": 1280, "height": height}, color_scheme=scheme, bypass_csp=True)
     page.goto(address)
     page.wait_for_selector("h1")
     page.wait_for_function(_DRAWN, timeout=60_000)

@@ -33,6 +33,10 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port of the service.")
+    hosts: str = Field(
+        default="",
+        description="Names, separated by commas, by which the service may be called beside localhost and addresses.",
+    )
     workers: int | None = Field(
         default=None,
         ge=0,
@@ -63,6 +67,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database URL in force."""
         return self.database_url or f"sqlite:///{self.home / 'tuner.db'}"
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The names that the service may be called by, beside localhost and addresses."""
+        return (self.host, *(name.strip() for name in self.hosts.split(",") if name.strip()))
 
     @computed_field  # type: ignore[prop-decorator]
     @property

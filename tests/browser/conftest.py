@@ -29,6 +29,8 @@ _ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A name that is nobody's, so that a foreign name can lead to this machine.
+    "--host-resolver-rules=MAP rebound.example 127.0.0.1",
 ]
 _START_SECONDS = 60.0
 
@@ -39,14 +41,22 @@ class Service:
 
     url: str
     home: Path
+    token: str | None = None
 
     @property
     def database_url(self) -> str:
         return f"sqlite:///{self.home / 'tuner.db'}"
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a program sends along."""
+        return {} if self.token is None else {"authorization": f"Bearer {self.token}"}
+
     def launch(self, **study: Any) -> None:
         """Launch a study through the REST API."""
-        answer = httpx.post(f"{self.url}/api/v1/studies", json={"model": "S3Rec", "dataset": "walks"} | study)
+        answer = httpx.post(
+            f"{self.url}/api/v1/studies", json={"model": "S3Rec", "dataset": "walks"} | study, headers=self.headers
+        )
         assert answer.status_code == 201, answer.text
 
     def act(self, name: str, verb: str) -> None:
@@ -54,7 +64,7 @@ class Service:
         httpx.post(f"{self.url}/api/v1/studies/{name}/{verb}").raise_for_status()
 
     def state_of(self, name: str) -> str:
-        return str(httpx.get(f"{self.url}/api/v1/studies/{name}").json()["state"])
+        return str(httpx.get(f"{self.url}/api/v1/studies/{name}", headers=self.headers).json().get("state"))
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Service
@@ -48,9 +49,9 @@ def test_a_study_is_launched_watched_and_understood(service: Service, page: Any)
     assert page.locator(".tile", has_text="Best valid ndcg@10").locator(".tile-value").inner_text() > "0"
     assert page.locator("#trials .state-completed").count() == 2
     assert page.locator("#trials .state-failed").count() == 2
-    page.wait_for_function("document.querySelector('#study-history .js-plotly-plot').data.length >= 2")
+    wait_until(page, "document.querySelector('#study-history .js-plotly-plot').data.length >= 2")
     leaves = "document.querySelector('#study-stages .js-plotly-plot').data.at(-1).text"
-    page.wait_for_function(f"{leaves}?.length === 4")
+    wait_until(page, f"{leaves}?.length === 4")
     assert page.evaluate(leaves)[0].startswith("trial ")
 
     # A failed trial says why.
@@ -74,7 +75,7 @@ def test_confirmations_are_told_from_the_search(service: Service, page: Any) -> 
     assert card.get_by_text("on average of 2 seeds").is_visible()
     # The search has two trials, and the list says of the others what they are.
     assert page.locator(".tile", has_text="Trials").locator(".tile-value").inner_text().split() == ["2", "/", "2"]
-    page.wait_for_function("document.querySelectorAll('#trials .trial-link').length === 6")
+    wait_until(page, "document.querySelectorAll('#trials .trial-link').length === 6")
     again = page.locator("#trials .ag-row", has_text="again with seed")
     assert again.count() == 4
     again.first.locator(".trial-link").click()
@@ -85,9 +86,9 @@ def test_the_scheme_can_be_switched_and_reaches_the_figures(service: Service, pa
     _ensure_study(service)
     page.goto(f"{service.url}/studies/two-kinds")
     ink = "document.querySelector('#study-history .js-plotly-plot')?.layout?.template?.layout?.font?.color"
-    page.wait_for_function(f"({ink}) === '#1f2430'")
+    wait_until(page, f"({ink}) === '#1f2430'")
     page.locator("#scheme-toggle").click()
-    page.wait_for_function(f"({ink}) === '#e4e7ec'")
+    wait_until(page, f"({ink}) === '#e4e7ec'")
     assert page.locator("html").get_attribute("data-mantine-color-scheme") == "dark"
 
 
@@ -102,9 +103,9 @@ def test_launch_explains_the_space_while_it_is_typed(service: Service, page: Any
 def test_launch_begins_with_what_the_chosen_model_suggests(service: Service, page: Any) -> None:
     page.goto(f"{service.url}/launch")
     editor = page.locator("#launch-params")
-    page.wait_for_function("document.querySelector('#launch-params')?.value.includes('pretrain_epochs')")
+    wait_until(page, "document.querySelector('#launch-params')?.value.includes('pretrain_epochs')")
     _choose_model(page, "SURGE")
-    page.wait_for_function("document.querySelector('#launch-params').value.includes('surge_variant')")
+    wait_until(page, "document.querySelector('#launch-params').value.includes('surge_variant')")
     # What somebody wrote is theirs.
     editor.fill("learning_rate choice [0.1, 0.2]")
     _choose_model(page, "S3Rec")
@@ -115,6 +116,11 @@ def test_launch_begins_with_what_the_chosen_model_suggests(service: Service, pag
 def _choose_model(page: Any, name: str) -> None:
     page.locator("#launch-model").click()
     page.get_by_role("option", name=name, exact=True).click()
+
+
+def test_the_documentation_of_the_api_opens(service: Service, page: Any) -> None:
+    page.goto(f"{service.url}/docs")
+    page.get_by_text("/api/v1/studies/{name}/pause").wait_for()
 
 
 def test_a_study_that_is_not_there(service: Service, page: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 import pytest
 from sqlalchemy import select
+from waiting import wait_until
 
 from tuner import space
 from tuner.store import Database, TrialState
@@ -75,7 +76,7 @@ def test_a_trial_page_draws_each_new_epoch(service: Service, running_trial: tupl
     points = "document.querySelector('#trial-finetune .js-plotly-plot')?.data?.[0]?.x?.length"
     for epoch in (1, 2, 3):
         write_epoch(*running_trial, epoch, 0.1 * epoch)
-        page.wait_for_function(f"({points}) === {epoch}")
+        wait_until(page, f"({points}) === {epoch}")
     page.get_by_text("epoch 4 of 300").wait_for()
 
 
@@ -86,12 +87,12 @@ def test_a_study_page_follows_and_keeps_the_zoom(
     page.goto(f"{service.url}/studies/slow")
     page.get_by_text("epoch 5 of 300").first.wait_for()
     curve = "document.querySelector('#study-learning .js-plotly-plot')"
-    page.wait_for_function(f"{curve}?.data?.[0]?.x?.length === 4")
+    wait_until(page, f"{curve}?.data?.[0]?.x?.length === 4")
     drag_over_the_middle(page, "#study-learning .nsewdrag")
     zoomed = page.evaluate(f"{curve}.layout.xaxis.range")
     assert 1 < zoomed[0] < zoomed[1] < 4
     write_epoch(*running_trial, 5, 0.5)
-    page.wait_for_function(f"{curve}.data[0].x.length === 5")
+    wait_until(page, f"{curve}.data[0].x.length === 5")
     assert page.evaluate(f"{curve}.layout.xaxis.range") == zoomed
 
 

@@ -49,7 +49,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.fixture
 def http(settings: Settings) -> Iterator[TestClient]:
     """The real application, without workers."""
-    with TestClient(create_app(settings), base_url="http://service") as client:
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
         yield client
 
 

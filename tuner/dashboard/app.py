@@ -25,10 +25,13 @@ _ASSETS = Path(__file__).parent / "assets"
 _ICON = "/assets/favicon.svg"
 
 
-def mount(app: FastAPI, settings: Settings) -> None:
+def mount(app: FastAPI, settings: Settings) -> list[str]:
     """Serve the dashboard at ``/``. Call it after every other route of ``app`` is there.
 
     It reads ``app.state.database`` when a request comes, so the database may be set later, by the lifespan.
+
+    Returns:
+        The hashes of the inline scripts that Dash writes into the document, for a Content-Security-Policy.
     """
     context = context_of(app, settings)
     inner = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
@@ -54,6 +57,7 @@ def mount(app: FastAPI, settings: Settings) -> None:
         page.register(dashboard, context)
 
     app.mount("/", _OneDocument(inner, [page.path for page in PAGES]), name="dashboard")
+    return list(dashboard.csp_hashes())
 
 
 def _report(error: Exception) -> None:

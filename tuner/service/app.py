@@ -9,14 +9,17 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from tuner.dashboard import mount
+from tuner.dashboard import mount, shell
 from tuner.engine.supervisor import Supervisor
-from tuner.service import problems
+from tuner.service import headers, problems
 from tuner.service.body_limit import BodyLimit
+from tuner.service.headers import SafeHeaders
+from tuner.service.origin import OwnOrigin
 from tuner.service.routes import datasets, events, models, stages, studies, system, trials
 from tuner.settings import Settings
 from tuner.store import Database
@@ -48,8 +51,22 @@ def create_app(settings: Settings) -> FastAPI:
     _answer_the_rest(app)
     app.add_middleware(BodyLimit, most=MOST_BODY_BYTES)
     problems.install(app)
-    mount(app, settings)
+    scripts = [*mount(app, settings), *headers.hashes(shell.INDEX), *headers.hashes(_documentation(app))]
+    # The last one comes first.
+    app.add_middleware(OwnOrigin, names=settings.own_names)
+    app.add_middleware(SafeHeaders, scripts=scripts)
     return app
+
+
+def _documentation(app: FastAPI) -> str:
+    """The page at /docs as far as its inline script goes."""
+    page = get_swagger_ui_html(
+        openapi_url=app.openapi_url or "",
+        title="",
+        oauth2_redirect_url=app.swagger_ui_oauth2_redirect_url,
+        swagger_ui_parameters=app.swagger_ui_parameters,
+    )
+    return bytes(page.body).decode()
 
 
 def _answer_the_rest(app: FastAPI) -> None:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from model.errors import AttributeColumnMissing, ConfigError, DataError, DatasetNotFound, ModelError
 from tuner import errors
+from tuner.service.headers import fixed
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -131,7 +132,8 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     # Starlette raises the exception again once this is sent, so that the server logs its traceback.
     detail = f"An error that nobody foresaw ({type(error).__name__}). The service's log has its traceback."
     title = http.HTTPStatus.INTERNAL_SERVER_ERROR.phrase
-    return answer(Problem(title=title, status=500, detail=detail, instance=request.url.path))
+    problem = Problem(title=title, status=500, detail=detail, instance=request.url.path)
+    return answer(problem, fixed())  # this answer is made outside of every middleware
 
 
 def _item(entry: dict[str, Any]) -> ProblemItem:

@@ -28,5 +28,5 @@ def settings(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def http(settings: Settings) -> Iterator[TestClient]:
     """The real application on a real database, without workers."""
-    with TestClient(create_app(settings), base_url="http://service") as client:
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
         yield client
