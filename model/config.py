@@ -16,10 +16,11 @@ from typing import Any
 from model.defaults import ACCEPTED, BY_DATASET, SMALLER_IS_BETTER
 from model.errors import ConfigError
 from model.eval_args import check_keys, merge_eval_args
+from model.former_names import FORMER, todays
 from model.interval import Interval
 from model.literals import parse_literal, read_yaml
 from model.metrics import computed_keys
-from model.parameters import Parameter
+from model.parameters import Parameter, is_nothing
 from model.registry import get_model, parameters_of
 
 __all__ = ["Config", "load_config", "parse_literal"]
@@ -35,6 +36,7 @@ class Config(Mapping[str, Any]):
         model, dataset: names.
         given: the keys that somebody set, before defaults; scoped keys (``pretrain.learning_rate``) included.
         unknown: keys that neither the schema nor RecBole knows, with the nearest known name (or None).
+        notes: sentences about keys that are read as others, because RecBole calls them otherwise today.
     """
 
     def __init__(self, model: str, dataset: str, given: Mapping[str, Any]) -> None:
@@ -88,21 +90,21 @@ class Config(Mapping[str, Any]):
         return {"model": self.model, "dataset": self.dataset, **plain}
 
     def _find_unknown(self) -> dict[str, str | None]:
-        known = set(self._schema) | ACCEPTED
+        known = set(self._schema) | ACCEPTED | FORMER
         stages = {stage.name for stage in get_model(self.model).stages}
         unknown: dict[str, str | None] = {}
         for key in self.given:
             scope = _scope(key)
             name = key.partition(".")[2] if scope in stages else key
             if name not in known:
-                nearest = difflib.get_close_matches(name, sorted(known), n=1)
+                nearest = difflib.get_close_matches(name, sorted(known - FORMER), n=1)
                 unknown[key] = nearest[0] if nearest else None
         return unknown
 
     def _resolve(self) -> dict[str, Any]:
         values: dict[str, Any] = {name: copy.deepcopy(p.default) for name, p in self._schema.items()}
         values |= copy.deepcopy(BY_DATASET.get(self.dataset, {}))
-        plain = {key: value for key, value in self.given.items() if _scope(key) is None}
+        plain, self.notes = todays({key: value for key, value in self.given.items() if _scope(key) is None})
         values |= plain
         for key, value in self.given.items():
             _check_nested_keys(key, value)
@@ -212,7 +214,7 @@ def _normalise_sampling(values: dict[str, Any], plain: Mapping[str, Any], defaul
         # CE ranks against all items; RecBole stops here, although its own default is what it stops at.
         values["train_neg_sample_args"] = None
         return
-    if sampling in (None, "None"):
+    if is_nothing(sampling):
         # Written for CE; the loss that is used all the same needs negatives, so it gets the default's.
         sampling = default
     if not isinstance(sampling, Mapping):

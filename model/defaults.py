@@ -60,6 +60,7 @@ TRAINING = (
         "adam",
         "Optimizer.",
         choices=("adam", "adamw", "sgd", "adagrad", "rmsprop"),
+        any_case=True,
         stages=_TRAINING,
     ),
     Parameter("learning_rate", "float", 0.001, "Learning rate.", minimum=0.0, stages=_TRAINING),
@@ -120,13 +121,16 @@ EVALUATION = (
 
 COMMON: tuple[Parameter, ...] = ENVIRONMENT + DATA + TRAINING + EVALUATION
 
-# RecBole keys that are accepted and have no effect here, so that its configuration files load without noise.
+# RecBole keys that are accepted and have no effect here, so that its configuration files load without noise: those of
+# its programs and distributed runs, of other kinds of models, and of what is not available here.
 ACCEPTED = frozenset(
-    "model dataset config_files params_file output_file display_file tool worker save_dataset dataset_save_path "
-    "save_dataloaders dataloaders_save_path log_wandb wandb_project tensorboard enable_scaler transform "
-    "numerical_features discretization threshold preload_weight additional_feat_suffix neg_sampling "
-    "reproducibility RATING_FIELD LABEL_FIELD NEG_PREFIX ITEM_LIST_LENGTH_FIELD "
-    "training_neg_sample_num nproc group_offset world_size local_rank ip port".split()
+    "model dataset config_file config_files params_file output_file display_file tool worker reproducibility "
+    "save_dataset dataset_save_path save_dataloaders dataloaders_save_path log_wandb wandb_project tensorboard "
+    "enable_scaler transform require_pow nproc group_offset world_size local_rank ip port "
+    "numerical_features discretization threshold preload_weight additional_feat_suffix "
+    "RATING_FIELD LABEL_FIELD NEG_PREFIX ITEM_LIST_LENGTH_FIELD POSITION_FIELD "
+    "HEAD_ENTITY_ID_FIELD TAIL_ENTITY_ID_FIELD RELATION_ID_FIELD ENTITY_ID_FIELD kg_reverse_r "
+    "entity_kg_num_interval relation_kg_num_interval alias_of_entity_id alias_of_relation_id".split()
 )
 
 # What RecBole's packaged files set for a data set by name.

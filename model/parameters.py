@@ -31,7 +31,8 @@ class Parameter:
         doc: one sentence for the reference and the dashboard.
         choices: the values allowed, or None for no such limit.
         minimum, maximum: inclusive bounds for numbers.
-        nullable: whether None is a value.
+        nullable: whether None is a value; the texts None, none and null are it too, for YAML reads only ~ and null so.
+        any_case: whether the choices, which are in lower case, may be written in any.
         stages: names of the training stages whose weights this key shapes. Empty for keys that shape none
             (evaluation, environment, where files lie) and for keys that shape the data set, which has its own
             fingerprint.
@@ -50,6 +51,7 @@ class Parameter:
     nullable: bool = False
     stages: frozenset[str] = frozenset()
     measures: bool = False
+    any_case: bool = False
 
     def shapes(self, stage: str) -> bool:
         """Whether the key changes the weights that ``stage`` ends with."""
@@ -61,7 +63,7 @@ class Parameter:
         Raises:
             ConfigError: the value has another type, is outside the bounds or not among the choices.
         """
-        if value is None:
+        if value is None or (self.nullable and is_nothing(value) and value not in (self.choices or ())):
             if self.nullable:
                 return None
             raise self._error(value, f"needs {self._wanted()}")
@@ -91,7 +93,7 @@ class Parameter:
                 raise self._error(value, f"needs {self._wanted()}")
             case "dict" if not isinstance(value, Mapping):
                 raise self._error(value, f"needs {self._wanted()}")
-        return value
+        return value.lower() if self.any_case and isinstance(value, str) else value
 
     def _check_bounds(self, value: float) -> None:
         if self.minimum is not None and value < self.minimum:
@@ -113,6 +115,11 @@ class Parameter:
 
     def _error(self, value: Any, problem: str) -> ConfigError:
         return ConfigError(f"{self.name} = {value!r}: {self.name} {problem} (default {self.default!r}).")
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether the value is None, or a text that was meant as it."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in ("none", "null"))
 
 
 def by_name(parameters: Iterable[Parameter]) -> dict[str, Parameter]:

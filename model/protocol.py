@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from model.eval_args import merge_eval_args
+from model.former_names import todays
 from model.randomness import torch_generator
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def protocol_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def given_protocol(given: Mapping[str, Any]) -> dict[str, Any]:
     """The protocol of a configuration of which only the ``given`` values are known; the others are the defaults."""
+    given, _ = todays(given)
     evaluation = merge_eval_args(given.get("eval_args") or {})
     others = {key: given.get(key) for key in ("valid_users", "benchmark_filename")}
     return protocol_of({"eval_args": evaluation} | others)

@@ -155,6 +155,8 @@ def _writable(folder: Path) -> Path:
 def _describe(config: Config, data: SequentialDataset) -> None:
     for key, nearest in config.unknown.items():
         _log.warning("%s is no known setting%s", key, f"; did you mean {nearest}?" if nearest else ".")
+    for note in config.notes:
+        _log.warning("%s", note)
     for key, reason in get_model(config.model).review(config).items():
         if key in config.given:
             _log.warning("%s has no effect: %s.", key, reason)

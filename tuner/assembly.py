@@ -134,7 +134,8 @@ def assemble(
         specification = StudySpecification.model_validate(fields)
     except ValidationError as error:
         raise SpecificationError(describe(error)) from None
-    return Assembled(specification, (*_unknown_keys(config.model, config.unknown), *space.notes, *remarks), space)
+    notes = (*_unknown_keys(config.model, config.unknown), *config.notes, *space.notes, *remarks)
+    return Assembled(specification, notes, space)
 
 
 def same_study(one: StudySpecification, other: StudySpecification) -> list[str]:

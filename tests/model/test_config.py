@@ -11,6 +11,7 @@ import pytest
 from model.config import Config, load_config, parse_literal
 from model.errors import ConfigError
 from model.literals import parse_yaml, read_yaml
+from model.registry import parameters_of
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "config.json").read_text())
 CASES = {case["name"]: case for case in GOLDEN["cases"]}
@@ -257,3 +258,16 @@ def test_ml_100k_has_the_peers_settings_for_it() -> None:
     config = load_config("S3Rec", "ml-100k")
     assert config["load_col"] == CASES["ml-100k ignores data_path"]["result"]["load_col"]
     assert config["normalize_all"] is True
+
+
+def test_a_learner_of_any_case_is_the_same_learner() -> None:
+    configs = [load_config("S3Rec", "d", config_dict={"learner": name}) for name in ("adamw", "AdamW", "ADAMW")]
+    assert {config["learner"] for config in configs} == {"adamw"}
+
+
+def test_the_text_none_is_nothing_where_nothing_is_a_value() -> None:
+    nullable = [p for p in parameters_of("S3Rec").values() if p.nullable and p.name != "train_neg_sample_args"]
+    for text in ("None", "none", "null"):
+        assert [parameter.name for parameter in nullable if parameter.check(text) is not None] == []
+    with pytest.raises(ConfigError, match="hidden_act = 'None'"):
+        parameters_of("S3Rec")["hidden_act"].check("None")

@@ -177,4 +177,4 @@ def _warnings(plan: Plan) -> tuple[str, ...]:
         f"{key} is not a parameter that {plan.definition.name} knows" + (f"; did you mean {near}?" if near else ".")
         for key, near in plan.config.unknown.items()
     )
-    return unknown + plan.space.notes
+    return unknown + plan.config.notes + plan.space.notes
