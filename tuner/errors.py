@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class TunerError(Exception):
     """Base class of the family. The command line prints it and exits with 2; the service answers 4xx."""
@@ -29,6 +31,42 @@ class SpaceError(TunerError, ValueError):
         self.file, self.line, self.column, self.problem, self.fix = file, line, column, problem, fix
         place = ":".join(str(part) for part in (file, line, column) if part is not None)
         super().__init__(f"{place}: {problem} {fix}" if place else f"{problem} {fix}")
+
+    @property
+    def every(self) -> tuple[SpaceError, ...]:
+        """All errors that this one stands for, in the order of the file: itself, unless it is a `SpaceErrors`."""
+        return (self,)
+
+
+class SpaceErrors(SpaceError):
+    """Several things that are wrong with one search space; place, problem and fix are the first one's.
+
+    The text has a line for each.
+    """
+
+    # Whoever has so many has the wrong file, or one mistake so many times.
+    MOST = 20
+
+    def __init__(self, every: Sequence[SpaceError]) -> None:
+        first = every[0]
+        super().__init__(first.problem, first.fix, file=first.file, line=first.line, column=first.column)
+        self._every = tuple(every[: self.MOST])
+        lines = [str(error) for error in self._every]
+        if len(every) > self.MOST:
+            lines.append(f"These are the first {self.MOST}; mend them to see the others.")
+        self.args = ("\n".join(lines),)
+
+    @property
+    def every(self) -> tuple[SpaceError, ...]:
+        return self._every
+
+
+def raise_all(errors: Sequence[SpaceError]) -> None:
+    """Raise what is in ``errors``: nothing, the one, or all of them as one."""
+    if len(errors) > 1:
+        raise SpaceErrors(errors)
+    if errors:
+        raise errors[0]
 
 
 class SpecificationError(TunerError, ValueError):

@@ -20,7 +20,7 @@ from tuner.space.review import review_space
 
 def show_space(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A params file: hyper.test, or JSON.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="hyper.test, params_dict (YAML), or JSON.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the canonical JSON.")] = False,
     model: Annotated[str, typer.Option("--model", help="Check the parameters against this model.")] = DEFAULT,
     dataset: Dataset = None,

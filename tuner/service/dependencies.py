@@ -124,7 +124,7 @@ def _space_of(study: StudyRequest) -> SearchSpace:
     if (study.space is None) == (study.params is None):
         raise _invalid_field("params", "one search space is needed: either params or space")
     if study.space is not None:
-        return SearchSpace.from_json(study.space)
+        return space.from_document(study.space)
     return space.parse(study.params or "", "params")
 
 

@@ -101,8 +101,10 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
     detail = str(error)
     items = None
     if isinstance(error, errors.SpaceError):
-        item = ProblemItem(detail=error.problem, file=error.file, line=error.line, column=error.column, fix=error.fix)
-        items = [item]
+        items = [
+            ProblemItem(detail=each.problem, file=each.file, line=each.line, column=each.column, fix=each.fix)
+            for each in error.every
+        ]
     elif isinstance(error, DBAPIError):
         _log.error("The database can't be used.", exc_info=error)
         detail = "The database does not answer. Try again; if that does not help, see the service's log."

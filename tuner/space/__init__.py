@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuner.space.formats import SpaceFormat, decode, formats, load, parse, register
+from tuner.space.formats import SpaceFormat, decode, formats, from_document, load, parse, register
 from tuner.space.space import PARAMETER_TYPES, SearchSpace, SpaceParameter
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "SpaceParameter",
     "decode",
     "formats",
+    "from_document",
     "load",
     "parse",
     "register",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import difflib
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from model.errors import ConfigError
 from model.parameters import ANY_STAGE
-from tuner.errors import SpaceError
+from tuner.errors import SpaceError, raise_all
 
 if TYPE_CHECKING:
     from model.parameters import Parameter
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def check_space(space: SearchSpace, schema: Mapping[str, Parameter], fixed: frozenset[str]) -> None:
-    """Raise SpaceError for the first parameter that the model can't take, naming its line in the file."""
+    """Raise SpaceError for the parameters that the model can't take, naming their lines in the file."""
+    errors = []
     for searched in space.parameters:
         try:
             _check_comparable(searched, schema)
@@ -26,13 +28,10 @@ def check_space(space: SearchSpace, schema: Mapping[str, Parameter], fixed: froz
             _check_stage(searched, declared, schema)
             _check_values(searched, declared)
         except SpaceError as error:
-            raise SpaceError(
-                error.problem,
-                error.fix,
-                file=space.file,
-                line=searched.line,
-                column=None if searched.line is None else 1,
-            ) from None
+            column = None if searched.line is None else 1
+            place: dict[str, Any] = {"file": space.file, "line": searched.line, "column": column}
+            errors.append(SpaceError(error.problem, error.fix, **place))
+    raise_all(errors)
 
 
 def _check_comparable(searched: SpaceParameter, schema: Mapping[str, Parameter]) -> None:
@@ -82,7 +81,9 @@ def _check_values(searched: SpaceParameter, declared: Parameter) -> None:
         low, high = searched.effective_range or (0.0, 0.0)
         raise SpaceError(
             f"{searched.key} is a whole number, and {searched.type} draws fractions.",
-            f"Write {searched.name} quniform {round(low)},{round(high)},1 or list values with choice.",
+            f"Write {searched.name} quniform {math.ceil(low)},{math.floor(high)},1 or list values with choice."
+            if math.ceil(low) < math.floor(high)
+            else "List values with choice.",
         )
     for value in extremes(searched):
         try:

@@ -7,13 +7,14 @@ entry point group ``rectuner.space_formats``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from tuner.errors import SpaceError
-from tuner.space import hyper_test
+from tuner.space import hyper_test, params_dict
 from tuner.space.space import SearchSpace
 
 # Far above any hand-written file; keeps an upload from occupying the service.
@@ -52,14 +53,36 @@ def formats() -> dict[str, SpaceFormat]:
 
 
 def parse(text: str, filename: str = "hyper.test", format: str | None = None) -> SearchSpace:
-    """The space that ``text`` declares, read in ``format``, by default the one of the file's suffix."""
+    """The space that ``text`` declares, read in ``format``, by default the one that suffix and content show."""
     known = formats()
+    text = text.removeprefix("\ufeff")
     if format is None:
-        suffix = Path(filename).suffix.lower()
-        format = next((f.name for f in known.values() if suffix in f.suffixes), "hyper_test")
+        format = _format_of(text, filename, known.values())
     if format not in known:
         raise SpaceError(f"There is no params file format {format!r}.", f"Formats: {', '.join(known)}.")
-    return known[format].parse(text.removeprefix("\ufeff"), filename)
+    return known[format].parse(text, filename)
+
+
+def from_document(document: Any, file: str | None = None) -> SearchSpace:
+    """The space of a JSON document: ``{"parameters": [...]}``, or RecBole's params_dict.
+
+    Raises:
+        SpaceError: the document has another shape.
+    """
+    if params_dict.is_form(document):
+        return params_dict.from_mapping(document, file)
+    return SearchSpace.from_json(document, file=file)
+
+
+def _format_of(text: str, filename: str, known: Iterable[SpaceFormat]) -> str:
+    """The format of the file's suffix; a text without one (or a hyper.test that is none) shows it by its beginning."""
+    suffix = Path(filename).suffix.lower()
+    named = next((f.name for f in known if suffix in f.suffixes), "hyper_test")
+    if named != "hyper_test":
+        return named
+    if text.lstrip().startswith("{"):
+        return "json"
+    return "params_dict" if params_dict.recognises(text) else "hyper_test"
 
 
 def load(path: str | Path, format: str | None = None) -> SearchSpace:
@@ -111,10 +134,13 @@ def _parse_json(text: str, filename: str) -> SearchSpace:
             line=error.lineno,
             column=error.colno,
         ) from None
+    except ValueError as error:  # a whole number of thousands of digits
+        raise SpaceError(f"Not JSON that can be read: {error}.", "Is it the right file?", file=filename) from None
     except RecursionError:
         raise SpaceError("The lists are nested too deeply.", "Is it the right file?", file=filename) from None
-    return SearchSpace.from_json(document, file=filename)
+    return from_document(document, filename)
 
 
 register(SpaceFormat("hyper_test", (".test",), hyper_test.parse))
 register(SpaceFormat("json", (".json",), _parse_json))
+register(SpaceFormat("params_dict", (".yaml", ".yml"), params_dict.parse))

@@ -12,21 +12,35 @@ import difflib
 import math
 import re
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from lark import Lark, Token, Tree, UnexpectedInput
 
-from tuner.errors import SpaceError
-from tuner.space import hyper_test_errors
-from tuner.space.space import PARAMETER_TYPES, SearchSpace, SpaceParameter
+from model import lookalikes
+from tuner.errors import SpaceError, SpaceErrors, raise_all
+from tuner.space import expressions, hyper_test_errors
+from tuner.space.params_dict import looks_like_a_configuration
+from tuner.space.space import (
+    MOST_PARAMETERS,
+    PARAMETER_TYPES,
+    SearchSpace,
+    SpaceParameter,
+    remark_on_exponents,
+    repetitions,
+)
 
 # Deeper than any option of any model; keeps hostile files from exhausting the stack.
 _MAX_DEPTH = 16
+_MOST_CHARACTERS = 50_000
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\.?\d[\w.+-]*", re.ASCII)
 _CONSTANTS = {"None": None, "True": True, "False": False}
+_BEGINNING = re.compile(rf"\s*\S+\s+({'|'.join(PARAMETER_TYPES)})\b")
+# The first line that is no comment is `key: value`, or a key with a block below it.
+_CONFIGURATION = re.compile(r"(?:[^\S\n]*(?:#[^\n]*)?\n|---[^\n]*\n)*(?P<key>\w+)\s*:(?:\s|$)")
 _BOUNDS = {"uniform": ("low", "high"), "loguniform": ("low", "high"), "quniform": ("low", "high", "q")}
 
 Node = Tree[Token]
@@ -40,22 +54,46 @@ def parse(text: str, filename: str = "hyper.test") -> SearchSpace:
         filename: name for messages.
 
     Raises:
-        SpaceError: with line, column and what to write instead.
+        SpaceError: with line, column and what to write instead; a SpaceErrors when several lines are wrong.
     """
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n") + "\n"
-    try:
-        tree = _grammar().parse(text)
-    except UnexpectedInput as error:
-        raise hyper_test_errors.explain(error, text, filename) from None
-    if not tree.children:
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if configured := _CONFIGURATION.match(text):
+        keys = dict.fromkeys(re.findall(r"^(\w+)\s*:", text, re.MULTILINE))
+        raise looks_like_a_configuration(keys, filename, text.count("\n", 0, configured.start("key")) + 1)
+    builder = _Builder(filename)
+    parameters: list[SpaceParameter] = []
+    errors: list[SpaceError] = []
+    for number, line in _statements(text):
+        try:
+            if (parameter := builder.read(number, line)) is not None:
+                parameters.append(parameter)
+        except SpaceError as error:
+            errors.append(error)
+        if len(errors) > SpaceErrors.MOST or len(parameters) > MOST_PARAMETERS:
+            break
+    errors.extend(repetitions(parameters, filename))
+    raise_all(sorted(errors, key=lambda error: error.line or 0))
+    if not parameters:
         raise SpaceError(
             "The file declares no parameter.",
             "Write one a line, for example: learning_rate loguniform -8,0",
             file=filename,
         )
-    builder = _Builder(filename)
-    parameters = tuple(builder.parameter(child) for child in tree.children if isinstance(child, Tree))
-    return SearchSpace(parameters, tuple(builder.notes), filename)
+    return SearchSpace(tuple(parameters), tuple(builder.notes), filename)
+
+
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """Numbered lines, without those that go on with a bracket which an earlier one left open.
+
+    That earlier line is an error, and what follows is no second one.
+    """
+    depth = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if depth > 0 and not _BEGINNING.match(line):
+            depth += hyper_test_errors.depth(line)
+            continue
+        yield number, line
+        depth = hyper_test_errors.depth(line)
 
 
 @cache
@@ -65,13 +103,58 @@ def _grammar() -> Lark:
 
 
 class _Builder:
-    """Turns the tree of one file into parameters, collecting notes on the way."""
+    """Turns the lines of one file into parameters, collecting notes on the way."""
 
     def __init__(self, filename: str) -> None:
         self.filename = filename
         self.notes: list[str] = []
+        self._number, self._line = 0, ""
 
-    def parameter(self, node: Node) -> SpaceParameter:
+    def read(self, number: int, line: str) -> SpaceParameter | None:
+        """The parameter that a line declares, None for an empty one."""
+        self._number, self._line = number, line
+        if not line.strip() or line.lstrip().startswith("#"):
+            return None
+        self._check_characters()
+        self._check_size()
+        try:
+            tree = _grammar().parse(line + "\n")
+        except UnexpectedInput as error:
+            problem, fix, column = hyper_test_errors.explain(line, error.column)
+            raise SpaceError(problem, fix, file=self.filename, line=number, column=column) from None
+        return next((self._parameter(child) for child in tree.children if isinstance(child, Tree)), None)
+
+    def _check_size(self) -> None:
+        """Refuse what would occupy the parser for long and can't be meant."""
+        if len(self._line) > _MOST_CHARACTERS:
+            problem, fix = f"A line has at most {_MOST_CHARACTERS:,} characters.", "Is it the right file?"
+        elif hyper_test_errors.nesting(self._line) > _MAX_DEPTH:
+            problem, fix = "The brackets are nested too deeply.", f"At most {_MAX_DEPTH} levels are read."
+        else:
+            return
+        raise SpaceError(problem, fix, file=self.filename, line=self._number, column=1)
+
+    def _check_characters(self) -> None:
+        """Refuse characters outside quotes that look like others; such spaces are spaces, and are remarked on."""
+        bare = hyper_test_errors.without_texts(self._line)
+        if bare.isascii():
+            return
+        spaces = [place for place, character in enumerate(bare) if lookalikes.likeness(character) == " "]
+        if spaces:
+            character = bare[spaces[0]]
+            self.notes.append(
+                f"{self.filename}:{self._number}:{spaces[0] + 1}: {lookalikes.describe(character)} is read as a "
+                "space; RecBole does not do so. Write an ordinary one."
+            )
+            bare = "".join(" " if lookalikes.likeness(each) == " " else each for each in bare)
+        if (place := lookalikes.find(bare)) is not None:
+            character = bare[place]
+            problem = f"The character here is {lookalikes.describe(character)}."
+            raise SpaceError(
+                problem, lookalikes.instead(character), file=self.filename, line=self._number, column=place + 1
+            )
+
+    def _parameter(self, node: Node) -> SpaceParameter:
         name, kind, *rest = node.children
         assert isinstance(name, Token)
         assert isinstance(kind, Token)
@@ -81,7 +164,7 @@ class _Builder:
         try:
             if kind == "choice":
                 options = self._options(name, _values(rest))
-                return SpaceParameter(str(name), "choice", options, line=name.line)
+                return SpaceParameter(str(name), "choice", options, line=self._number)
             return self._range(name, kind, rest)
         except SpaceError as error:
             if error.line is not None:
@@ -96,26 +179,22 @@ class _Builder:
         usage = f"Write {name} {kind} {','.join(wanted)} (numbers, no brackets)."
         if len(nodes) == 1 and nodes[0].data in ("sequence", "group"):
             inner = _values(nodes[0].children)
-            numbers = [str(node.children[0]) for node in inner if node.data == "atom"]
-            fix = f"Write {name} {kind} {','.join(numbers)}" if len(numbers) == len(wanted) else usage
+            numbers = [str(node.children[0]) for node in inner if node.data == "atom" and _is_finite(node)]
+            same = len(numbers) == len(inner) == len(wanted)
+            fix = f"Write {name} {kind} {','.join(numbers)}." if same else usage
             raise self._error(_first_token(nodes[0]), f"The bounds of a {kind} stand without brackets.", fix)
         numbers_given = [self._bound(node, usage) for node in nodes]
         if len(numbers_given) != len(wanted):
             raise self._error(_first_token(nodes[0]), f"{kind} takes {len(wanted)} numbers, not {len(nodes)}.", usage)
         if kind == "quniform":
             low, high, q = numbers_given
-            return SpaceParameter(str(name), "quniform", low=low, high=high, q=q, line=name.line)
+            return SpaceParameter(str(name), "quniform", low=low, high=high, q=q, line=self._number)
         low, high = numbers_given
         if kind == "uniform":
-            return SpaceParameter(str(name), "uniform", low=low, high=high, line=name.line)
-        parameter = SpaceParameter(str(name), "loguniform", low=low, high=high, line=name.line)
-        if 0 < low <= high <= 1:
-            self._note(
-                name,
-                f"the bounds of a loguniform are exponents of e, so {low:g},{high:g} means "
-                f"{math.exp(low):.4g} to {math.exp(high):.4g}; for {low:g} to {high:g} write "
-                f"{math.log(low):.4f},{math.log(high):.4f}",
-            )
+            return SpaceParameter(str(name), "uniform", low=low, high=high, line=self._number)
+        parameter = SpaceParameter(str(name), "loguniform", low=low, high=high, line=self._number)
+        if remark := remark_on_exponents(low, high):
+            self._note(name, remark)
         return parameter
 
     def _bound(self, node: Node, usage: str) -> float:
@@ -129,7 +208,10 @@ class _Builder:
                 if math.isfinite(number):
                     return number
                 raise self._error(token, f"{token!s} is not finite.", "Write a finite number.")
-        raise self._error(token, f"{token!s} is not a number.", usage)
+        if found := expressions.bounds(hyper_test_errors.value_text(self._line)):
+            name, kind = self._line.split()[:2]
+            raise self._error(token, "Expressions are not run.", f"Write {name} {kind} {found}.")
+        raise self._error(token, f"{_short(token)} is not a number.", usage)
 
     # Choices
 
@@ -212,7 +294,7 @@ class _Builder:
         if _NUMBER.fullmatch(token):
             try:
                 number = ast.literal_eval(str(token))
-            except (ValueError, SyntaxError):
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
                 number = None
             if isinstance(number, int | float) and math.isfinite(number):
                 return number
@@ -221,12 +303,17 @@ class _Builder:
                 f"{_short(token)} is not a number that can be used.",
                 "Write a plain number, like 64 or 1e-3.",
             )
+        if re.fullmatch(r"[+-]?(nan|inf|infinity)", token, re.IGNORECASE):
+            raise self._error(token, f"{token!s} is not finite.", "Write a finite number.")
         if token.lower() in ("true", "false", "none", "null"):
             python = {"true": "True", "false": "False"}.get(token.lower(), "None")
             raise self._error(token, f"{token!s} is not a value.", f"Write {python}.")
         if re.fullmatch(r"\w[\w.-]*", token):
-            raise self._error(token, f"{token!s} is neither a number nor a text.", f"Put texts into quotes: '{token}'.")
-        raise self._error(token, f"{token!s} is an expression, and expressions are not run.", "Write the values out.")
+            raise self._error(
+                token, f"{_short(token)} is neither a number nor a text.", f"Put texts into quotes: '{_short(token)}'."
+            )
+        fix = hyper_test_errors.written_out(self._line)
+        raise self._error(token, f"{_short(token)} is an expression, and expressions are not run.", fix)
 
     def _text(self, token: Token) -> str:
         # RecBole drops every space of a value, inside quotes too.
@@ -260,15 +347,22 @@ class _Builder:
         raise self._error(name, f"{str(name)!r} is not a parameter name.", fix)
 
     def _note(self, token: Token, remark: str) -> None:
-        self.notes.append(f"{self.filename}:{token.line}:{token.column}: {remark}.")
+        self.notes.append(f"{self.filename}:{self._number}:{token.column}: {remark}.")
 
     def _error(self, token: Token, problem: str, fix: str) -> SpaceError:
-        return SpaceError(problem, fix, file=self.filename, line=token.line, column=token.column)
+        return SpaceError(problem, fix, file=self.filename, line=self._number, column=token.column)
 
 
 def _values(children: list[Any]) -> list[Node]:
     """The subtrees among children, without brackets and commas."""
     return [child for child in children if isinstance(child, Tree)]
+
+
+def _is_finite(atom: Node) -> bool:
+    try:
+        return math.isfinite(float(_first_token(atom)))
+    except ValueError:
+        return False
 
 
 def _members(braces: Node) -> list[Node]:

@@ -4,32 +4,76 @@ from __future__ import annotations
 
 import re
 
-from lark import UnexpectedInput
-
-from tuner.errors import SpaceError
+from tuner.space import expressions
 
 _CLOSING = {"[": "]", "(": ")", "{": "}"}
-_RANGE = re.compile(
-    r"(?:list\s*\(\s*)?range\s*\(\s*([+-]?\d{1,6})\s*(?:,\s*([+-]?\d{1,6})\s*)?(?:,\s*([+-]?\d{1,6})\s*)?\)"
+# A quote that is never closed takes the rest of the line, so that it is met once.
+_TEXT = re.compile(r"(?P<quote>['\"])(?:\\.|(?!(?P=quote))[^\\])*(?P<closed>(?P=quote))?")
+_HEAD = re.compile(r"\s*\S+\s+([^\s#\[\](){}'\",:]+)")
+_ALLOWED = (
+    "Write the values out, one by one: numbers, texts in quotes, True, False, None, lists and mappings are values."
 )
-# Longer lists are no advice any more.
-_MOST_VALUES = 20
 
 
-def explain(error: UnexpectedInput, text: str, filename: str) -> SpaceError:
-    """The SpaceError for a syntax error of Lark's in ``text`` (newlines normalised)."""
-    line_text = text.split("\n")[error.line - 1]
-    problem, fix, column = _diagnose(line_text, error.column)
-    return SpaceError(problem, fix, file=filename, line=error.line, column=column)
+def without_texts(line: str) -> str:
+    """The line with an underscore for every character inside quotes and without its comment."""
+
+    def blank(match: re.Match[str]) -> str:
+        return "_" * len(match.group()) if match["closed"] else match.group()
+
+    return _TEXT.sub(blank, line).partition("#")[0]
 
 
-def _diagnose(line: str, column: int) -> tuple[str, str, int]:
+def depth(line: str) -> int:
+    """How many brackets the line opens and does not close; negative where it closes more."""
+    bare = without_texts(line)
+    return sum(bare.count(opening) - bare.count(closing) for opening, closing in _CLOSING.items())
+
+
+def nesting(line: str) -> int:
+    """How deep the brackets of the line go."""
+    deepest = now = 0
+    for character in re.findall(r"[\[\](){}]", without_texts(line)):
+        now += 1 if character in _CLOSING else -1
+        deepest = max(deepest, now)
+    return deepest
+
+
+def value_text(line: str) -> str:
+    """What stands behind name and type, without the comment."""
+    head = _HEAD.match(line)
+    return line[head.end() : len(without_texts(line))].strip() if head else ""
+
+
+def written_out(line: str) -> str:
+    """The fix for a line whose value is an expression: the values, if they can be told, else what is allowed."""
+    if found := _worked_out(line):
+        return f"Write {found}."
+    head = _HEAD.match(line)
+    ranges = head is not None and head.group(1) in ("uniform", "quniform", "loguniform")
+    return "Write the bounds as numbers." if ranges else _ALLOWED
+
+
+def _worked_out(line: str) -> str | None:
+    """What to write for the values of ``line``, None where they can't be told or are no expression."""
+    head, text = _HEAD.match(line), value_text(line)
+    if head is None:
+        return None
+    if head.group(1) == "choice":
+        return expressions.options(text)
+    found = expressions.bounds(text)
+    return None if found is None else f"{' '.join(line.split()[:2])} {found}"
+
+
+def explain(line: str, column: int) -> tuple[str, str, int]:
     """(problem, fix, 1-based column) of the first thing wrong in ``line``, which Lark met at ``column``."""
     before, rest = line[: column - 1], line[column - 1 :]
     fields = before.split()
     call = re.search(r"\b[A-Za-z_]\w*\s*$", before) if rest.startswith("(") and len(fields) > 2 else None
     if call:
         return _expression(line, call.start() + 1)
+    if _worked_out(line):  # what is a literal was read, so this is more than one
+        return _expression(line, column)
     if re.search(r"[\[\](){},]\s*$|^\S+\s+\S+\s+.*\S\s+$", before) and re.match(r"(for|if|in)\b", rest):
         return _expression(line, column)
     if rest[:1] in ("'", '"') and not re.match(r"'(\\.|[^'\\])*'|\"(\\.|[^\"\\])*\"", rest):
@@ -54,17 +98,7 @@ def _diagnose(line: str, column: int) -> tuple[str, str, int]:
 
 
 def _expression(line: str, column: int) -> tuple[str, str, int]:
-    fix = "Write the values out: [1, 2, 3]."
-    if match := _RANGE.search(line):
-        bounds = [int(bound) for bound in match.groups() if bound is not None]
-        if len(bounds) < 3 or bounds[2] != 0:
-            values = list(range(*bounds))
-            if 0 < len(values) <= _MOST_VALUES:
-                fix = f"Write {values}."
-            elif values:
-                steps = f"{values[0]},{values[-1]},{abs(values[1] - values[0])}"
-                fix = f"Write the values out, or quniform {steps}."
-    return "Expressions are not run.", fix, column
+    return "Expressions are not run.", written_out(line), column
 
 
 def _ended_early(line: str, column: int) -> tuple[str, str, int]:
@@ -91,7 +125,7 @@ def _ended_early(line: str, column: int) -> tuple[str, str, int]:
 
 def _open_bracket(line: str) -> tuple[int, str] | None:
     """1-based place and kind of the innermost bracket still open at the end of the line."""
-    bare = re.sub(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", lambda match: "_" * len(match.group()), line)
+    bare = without_texts(line)
     opened: list[tuple[int, str]] = []
     for place, character in enumerate(bare, 1):
         if character in _CLOSING:
@@ -103,4 +137,5 @@ def _open_bracket(line: str) -> tuple[int, str] | None:
 
 def _word(rest: str) -> str:
     match = re.match(r"[^\s,\[\](){}:]+", rest)
-    return match.group() if match else rest[0]
+    word = match.group() if match else rest[0]
+    return word if len(word) <= 40 else f"{word[:37]}..."

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from tuner.errors import SpaceError
+from tuner.errors import SpaceError, raise_all
 from tuner.space.check import check_space
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 ParameterType = Literal["choice", "uniform", "quniform", "loguniform"]
 PARAMETER_TYPES: tuple[ParameterType, ...] = get_args(ParameterType)
+
+# More than any model has.
+MOST_PARAMETERS = 1_000
 
 # exp() of anything above overflows a double.
 _LARGEST_EXPONENT = 709.0
@@ -224,8 +227,10 @@ class SpaceParameter:
             object.__setattr__(self, bound, float(number))
         low, high = self._bounds
         if low > high:
+            turned = (high, low) if self.q is None else (high, low, self.q)
             raise SpaceError(
-                f"{self.name}: low {low:g} is above high {high:g}.", f"Write {self.type} {high:g},{low:g}."
+                f"{self.name}: low {_shortest(low)} is above high {_shortest(high)}.",
+                f"Write {self.type} {','.join(_shortest(bound) for bound in turned)}.",
             )
         if self.type == "quniform" and cast(float, self.q) <= 0:
             raise SpaceError(f"{self.name}: the step is {self.q:g}.", "It must be above 0.")
@@ -265,18 +270,11 @@ class SearchSpace:
     file: str | None = None
 
     def __post_init__(self) -> None:
-        seen: dict[str, SpaceParameter] = {}
-        for parameter in self.parameters:
-            earlier = seen.setdefault(parameter.name, parameter)
-            if earlier is not parameter:
-                where = f" (lines {earlier.line} and {parameter.line})" if parameter.line else ""
-                raise SpaceError(
-                    f"{parameter.name} is declared twice{where}.",
-                    "Keep one of them.",
-                    file=self.file,
-                    line=parameter.line,
-                    column=1 if parameter.line else None,
-                )
+        raise_all(repetitions(self.parameters, self.file))
+        if len(self.parameters) > MOST_PARAMETERS:
+            raise SpaceError(
+                f"A search space has at most {MOST_PARAMETERS:,} parameters.", "Is it the right file?", file=self.file
+            )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SearchSpace) and self.to_json() == other.to_json()
@@ -362,7 +360,40 @@ class SearchSpace:
                 'Write {"parameters": [{"name": ..., "type": "choice", "values": [...]}]}.',
                 file=file,
             )
-        return cls(tuple(_entry(entry, place, file) for place, entry in enumerate(entries)), file=file)
+        parameters: list[SpaceParameter] = []
+        errors: list[SpaceError] = []
+        for place, entry in enumerate(entries):
+            try:
+                parameters.append(_entry(entry, place, file))
+            except SpaceError as error:
+                errors.append(error)
+        raise_all([*errors, *repetitions(parameters, file)])
+        return cls(tuple(parameters), file=file)
+
+
+def remark_on_exponents(low: float, high: float) -> str | None:
+    """What to say about bounds of a loguniform that look like the values themselves."""
+    if not 0 < low <= high <= 1:
+        return None
+    return (
+        f"the bounds of a loguniform are exponents of e, so {low:g},{high:g} means "
+        f"{math.exp(low):.4g} to {math.exp(high):.4g}; for {low:g} to {high:g} write "
+        f"{math.log(low):.4f},{math.log(high):.4f}"
+    )
+
+
+def repetitions(parameters: Iterable[SpaceParameter], file: str | None) -> list[SpaceError]:
+    """An error for every parameter whose name another one before it has."""
+    seen: dict[str, SpaceParameter] = {}
+    errors = []
+    for parameter in parameters:
+        earlier = seen.setdefault(parameter.name, parameter)
+        if earlier is not parameter:
+            where = f" (lines {earlier.line} and {parameter.line})" if parameter.line else ""
+            column = 1 if parameter.line else None
+            problem = f"{parameter.name} is declared twice{where}."
+            errors.append(SpaceError(problem, "Keep one of them.", file=file, line=parameter.line, column=column))
+    return errors
 
 
 _KEYS: dict[str, frozenset[str]] = {
@@ -405,6 +436,11 @@ def _plain(option: Any, name: str) -> Any:
     if option is None or isinstance(option, bool | int | float | str):
         return option
     raise SpaceError(f"{name}: {option!r} is no option.", "Options are numbers, texts, lists and mappings.")
+
+
+def _shortest(number: float) -> str:
+    """The number with all its digits, and without a fraction that is zero."""
+    return repr(number).removesuffix(".0")
 
 
 def _is_number(value: Any) -> bool:
