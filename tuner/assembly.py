@@ -34,7 +34,7 @@ from tuner.specification import (
 BUDGET_FIELDS = frozenset(
     {
         *("max_trials", "timeout_seconds", "computing_hours", "early_stop", "target_value", "max_failures", "keep"),
-        "workers",
+        *("reuse_results", "workers"),
     }
 )
 # Fields that early versions did not have; where they are not set, a study keeps the name that it had then.
@@ -72,6 +72,9 @@ class StudyOptions(BaseModel):
     keep: Keep = Field(
         default="best",
         description="Whose weights are kept when they have ended: best, all, or the number of the best trials.",
+    )
+    reuse_results: bool = Field(
+        default=True, description="Whether a trial whose parameters were trained before gets that result untrained."
     )
     warm_start: str | None = Field(
         default=None, description="A study (name or id) whose finished trials the sampler begins from."

@@ -83,6 +83,9 @@ class StudySpecification(BaseModel):
         default="best",
         description="Whose weights are kept when they have ended: best, all, or the number of the best trials.",
     )
+    reuse_results: bool = Field(
+        default=True, description="Whether a trial whose parameters were trained before gets that result untrained."
+    )
     warm_start: str | None = Field(
         default=None, description="A study (name or id) whose finished trials the sampler begins from."
     )

@@ -57,6 +57,7 @@ STUDY_FLAGS = (
     "computing_hours",
     "max_failures",
     "keep",
+    "reuse_results",
     "warm_start",
 )
 EPILOG = (

@@ -172,7 +172,7 @@ def _row(trial: TrialSummary) -> tuple[str, str, str, str, str]:
         trial.state,
         "" if trial.value is None else f"{trial.value:.4f}",
         "" if trial.seconds is None else duration(trial.seconds),
-        values(trial.params),
+        values(trial.params) + (f" ({trial.again})" if trial.again else ""),
     )
 
 

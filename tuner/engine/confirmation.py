@@ -25,6 +25,7 @@ from tuner.store import Database, TrialState
 from tuner.store import repository as rows
 from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study, utc_now
+from tuner.store.trial_outcome import SAME_AS
 
 _SEEDS = 2**32
 
@@ -90,7 +91,7 @@ def _best(database: Database, study: Study, top: int) -> list[FrozenTrial]:
     sign = -1 if study.direction == "maximize" else 1
     ranked = sorted(of_the_search(found), key=lambda trial: (sign * (trial.value or 0.0), trial.number))
     different: dict[str, FrozenTrial] = {}
-    for trial in ranked:
+    for trial in (trial for trial in ranked if SAME_AS not in trial.user_attrs):
         different.setdefault(json.dumps(trial.params, sort_keys=True), trial)
     return list(different.values())[:top]
 

@@ -22,7 +22,7 @@ from tuner.engine.promotion import NAME as ASHA_PROMOTION
 from tuner.store import Database, rungs
 from tuner.store.claims import Claim
 from tuner.store.tables import Study
-from tuner.store.trial_outcome import CONFIRMS, SEED, SLOT
+from tuner.store.trial_outcome import CONFIRMS, SAME_AS, SEED, SLOT
 
 
 @dataclass
@@ -57,6 +57,7 @@ class OptunaTrials:
         self._storage = database.storage
         self._plan = plan
         self._tried: set[int] = set()
+        self._identities: dict[int, str] = {}
         self._study = optuna.load_study(
             study_name=study.optuna_name,
             storage=database.storage,
@@ -91,6 +92,19 @@ class OptunaTrials:
         # Study.add_trial does the same, but does not say which trial it made.
         trial_id = self._storage.create_new_trial(self._study_id, template)
         return self._storage.get_trial_number_from_id(trial_id)
+
+    def trained_alike(self, trial: OptunaTrial) -> FrozenTrial | None:
+        """The first completed trial of the search that was trained with the parameters of ``trial``, or None."""
+        wanted = self._plan.identity(trial.params)
+        completed = self._study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
+        for other in of_the_search(completed):
+            if SAME_AS in other.user_attrs or other.number == trial.number:
+                continue
+            if other.number not in self._identities:
+                self._identities[other.number] = self._plan.identity(other.params)
+            if self._identities[other.number] == wanted:
+                return other
+        return None
 
     def open(self, number: int) -> OptunaTrial:
         """Trial ``number`` with all its parameters; those it lacks are chosen by the study's sampler."""

@@ -17,6 +17,7 @@ from model.parameters import Parameter
 from model.recommender import ModelDefinition, Stage, stage_key
 from tuner.errors import SpecificationError
 from tuner.space import SearchSpace, SpaceParameter
+from tuner.space.check import as_configured
 from tuner.specification import GIVEN, StudySpecification
 
 # A shared stage keeps at most so many checkpoints on the chance that a sampler asks for them.
@@ -105,6 +106,17 @@ class Plan:
     def stage_config(self, stage: Stage, parameters: Mapping[str, Any]) -> Config:
         """The configuration of one stage of the trial with ``parameters`` (Optuna's representation)."""
         return self.config.for_stage(stage.name, self.space.values(parameters))
+
+    def identity(self, parameters: Mapping[str, Any]) -> str:
+        """Parameters as the configuration reads them: trials for which it is equal are the same training.
+
+        Raises:
+            SpaceError: they are not of this space.
+        """
+        values = self.space.values(parameters)
+        declared = {name: self.schema[name.rpartition(".")[2]] for name in values}
+        read = {name: declared[name].check(as_configured(value, declared[name])) for name, value in values.items()}
+        return json.dumps(read, sort_keys=True, default=str)
 
     def given_checkpoint(self, own: Config) -> Path | None:
         """The pretrained model that a trial names, whose own stage has the configuration ``own``."""

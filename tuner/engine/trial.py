@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import update
 from sqlalchemy.orm import Session
@@ -83,8 +85,38 @@ class TrialRunner:
         trial = patiently(lambda: self.trials.open(number))
         if trial.ended is not None:
             return ENDINGS[trial.ended]
+        if (same := self._trained_alike(claim, trial)) is not None:
+            self._take_over(claim, trial, same)
+            return TrialState.COMPLETED
         run = _Run(self, claim, trial)
         return run.execute()
+
+    def _trained_alike(self, claim: Claim, trial: OptunaTrial) -> FrozenTrial | None:
+        """The trial whose result this one would have, for the sampler has drawn its parameters again.
+
+        One that has begun to train goes on: its result is the same.
+        """
+        if claim.origin is not Origin.SAMPLED or not self.plan.specification.reuse_results:
+            return None
+        with self.database.session() as session:
+            if rows.own_seconds(session, claim.slot_id) > 0.0:
+                return None
+        return patiently(lambda: self.trials.trained_alike(trial))
+
+    def _take_over(self, claim: Claim, trial: OptunaTrial, same: FrozenTrial) -> None:
+        """End the trial with the result of another one, as its own training would have ended it."""
+        for epoch, score in sorted(same.intermediate_values.items()):
+            patiently(partial(trial.report, score, epoch))
+        outcome = replace(
+            TrialOutcome.read(same.user_attrs),
+            values=self.plan.space.values(trial.params),
+            seconds={},
+            same_as=same.number,
+        )
+        message = f"Trial {trial.number} has the parameters of trial {same.number}, and so its result."
+        self._transact(lambda session: rows.add_event(session, claim.study_id, "reused", message, trial=trial.number))
+        name = self.study.optuna_name
+        patiently(lambda: end_trial(self.database, name, trial.number, OptunaState.COMPLETE, outcome, same.value))
 
     def _transact(self, step: Callable[[Session], Any]) -> None:
         def transaction() -> None:

@@ -24,7 +24,7 @@ from tuner.errors import TrialNotFound, WeightsNotKept
 from tuner.specification import StudySpecification
 from tuner.store import Database, TrialState
 from tuner.store import repository as rows
-from tuner.store.optuna_tables import best_number, best_numbers
+from tuner.store.optuna_tables import best_number, best_numbers, result_of
 from tuner.store.tables import Study
 
 
@@ -98,6 +98,8 @@ def best_trial(database: Database, name: str | int) -> int:
 def trial_weights(database: Database, root: Path, name: str | int, number: int) -> Path:
     """The file with a trial's weights: of an ended one what is kept of it, of another one the state it goes on from.
 
+    A trial that has the result of another one has its weights as well.
+
     The best epoch's weights are what :func:`model.checkpoint.at_best_epoch` makes of it.
 
     Raises:
@@ -108,8 +110,10 @@ def trial_weights(database: Database, root: Path, name: str | int, number: int) 
         study = rows.find_study(session, name)
         slot = rows.find_slot(session, study.id, number)
         best = best_number(session, study)
+        trained = result_of(session, study, number)
     if slot is None:
         raise TrialNotFound(f"{study.name} has no trial {number}.")
+    number = trained
     stage = get_model(study.specification["model"]).stages[-1].name
     kept = final_checkpoint(root, study.id, number)
     # Earlier versions kept the state of the best trial.

@@ -90,7 +90,7 @@ def list_trials(
 
 
 def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:
-    """One trial with its curves.
+    """One trial with its curves; where it has the result of another, these are that one's.
 
     Raises:
         StudyNotFound: there is no such study.
@@ -105,7 +105,8 @@ def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:
         slot: Slot = found[0].Slot
         known = {field.name: getattr(summary, field.name) for field in fields(summary)}
         epochs = EpochCounts(slot.epochs_asked, slot.epochs_run, slot.epochs_reused)
-        curves = rows.curves(session, slot)
+        trained = slot if summary.same_as is None else rows.find_slot(session, study.id, summary.same_as)
+        curves = rows.curves(session, trained or slot)
         return TrialDetail(**known, curves=tuple(curves), epochs=epochs)
 
 
@@ -299,6 +300,7 @@ def _summary(row: Row[Any], params: dict[str, Any] | None, outcome: TrialOutcome
         best_epoch=outcome.best_epoch,
         confirms=slot.confirms,
         seed=slot.seed,
+        same_as=outcome.same_as,
         weights_bytes=slot.weights_bytes,
         paused_at=slot.paused_at if slot.state is TrialState.WAITING else None,
     )

@@ -164,6 +164,7 @@ class TrialSummary:
         worker: ``host:pid`` of the process that runs or ran it.
         attempt: 1 for a trial that ran undisturbed.
         confirms, seed: of a confirmation: the trial whose parameters it runs again, and its training seed.
+        same_as: the trial with the same parameters whose result this is; this one was not trained.
         paused_at: the epoch at which a waiting trial waits for its promotion (pruner asha_promotion).
         weights_bytes: size of the weights that are kept of an ended trial, None where none are.
     """
@@ -185,11 +186,14 @@ class TrialSummary:
     paused_at: int | None
     confirms: int | None
     seed: int | None
+    same_as: int | None
     weights_bytes: int | None
 
     @property
     def again(self) -> str | None:
-        """Of a confirmation, for people: what it runs again."""
+        """For people: which trial this one runs again, or whose result it has."""
+        if self.same_as is not None:
+            return f"same parameters as trial {self.same_as}; its result"
         return None if self.confirms is None else f"trial {self.confirms} again with seed {self.seed}"
 
 

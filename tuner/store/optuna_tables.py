@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from tuner.store.states import Origin, TrialState
 from tuner.store.tables import Slot, Study
+from tuner.store.trial_outcome import SAME_AS
 
 # Rows are asked for by id in portions, because databases limit the parameters of a statement.
 _PORTION = 500
@@ -56,16 +57,31 @@ def best_number(session: Session, study: Study) -> int | None:
 
 
 def best_numbers(session: Session, study: Study, limit: int | None = None) -> list[int]:
-    """The completed trials of the search, the best first, the earlier of equal ones first."""
+    """The completed trials of the search that were trained, the best first, the earlier of equal ones first."""
     found = session.scalars(
         select(Slot.optuna_number)
         .join(trials, of_slot(study.optuna_id))
         .join(trial_values, of_trial())
         .where(Slot.study_id == study.id, Slot.state == TrialState.COMPLETED, Slot.origin != Origin.CONFIRM)
+        .where(~_takes_over_a_result())
         .order_by(*best_first(study.direction))
         .limit(limit)
     )
     return [number for number in found if number is not None]
+
+
+def _takes_over_a_result() -> ColumnElement[bool]:
+    """Whether the trial has the result of another one with the same parameters."""
+    mark = select(_attributes.c.key).where(_attributes.c.trial_id == trials.c.trial_id, _attributes.c.key == SAME_AS)
+    return mark.correlate(trials).exists()
+
+
+def result_of(session: Session, study: Study, number: int) -> int:
+    """The trial that was trained for the result of trial ``number``: itself, or one with the same parameters."""
+    query = select(trials.c.trial_id).where(trials.c.study_id == study.optuna_id, trials.c.number == number)
+    trial_id = session.scalar(query)
+    found = {} if trial_id is None else attributes_of(session, [trial_id], (SAME_AS,)).get(trial_id, {})
+    return int(found.get(SAME_AS, number))
 
 
 def params_of(session: Session, trial_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
