@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tuner.space.formats import SpaceFormat, decode, formats, from_document, load, parse, register
+from tuner.space.formats import MAX_BYTES, SpaceFormat, decode, formats, from_document, load, parse, register
 from tuner.space.space import PARAMETER_TYPES, SearchSpace, SpaceParameter
 
 __all__ = [
+    "MAX_BYTES",
     "PARAMETER_TYPES",
     "SearchSpace",
     "SpaceFormat",

@@ -79,6 +79,15 @@ class Dashboard:
         setattr(parts[element], counter, 1)
         return self.call(self.callback(output), parts, [clicked])
 
+    def change(self, path: str, output: str, changed: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Change a property on a page; ``values`` are by id with ``_`` and property. What the callback sets."""
+        parts = {**_components(shell.layout()), **_components(self.page(path))}
+        for name, value in values.items():
+            element, _, attribute = name.partition(".")
+            setattr(parts[element.replace("_", "-")], attribute, value)
+        answer: dict[str, Any] = self.call(self.callback(output), parts, [changed]).json()["response"]
+        return answer
+
     def call(self, callback: dict[str, Any], parts: dict[str, Component], changed: list[str] | None = None) -> Response:
         """Call a callback with the values of ``parts``; ``changed`` are the properties that say why."""
         inputs = [_value(parts, entry) for entry in callback["inputs"]]

@@ -1,7 +1,9 @@
-"""``/launch``: a study from a pasted params file, which is explained while it is typed."""
+"""``/launch``: a study from a params file, pasted or chosen, which is explained while it is typed."""
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -9,13 +11,13 @@ import dash_mantine_components as dmc
 from anyio import to_thread
 from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
+from dash.exceptions import PreventUpdate
 from pydantic import ValidationError
 
-from model.config import load_config
 from model.errors import ModelError
 from model.literals import parse_yaml
 from model.recommender import Stage
-from model.registry import DEFAULT, get_model, model_names, parameters_of
+from model.registry import DEFAULT, get_model, model_names
 from tuner import space
 from tuner.assembly import StudyOptions, assemble, describe
 from tuner.dashboard.acting import acting
@@ -26,8 +28,10 @@ from tuner.engine import study as engine
 from tuner.errors import TunerError
 from tuner.insight import installation
 from tuner.space import SearchSpace
-from tuner.space.review import review_space
 
+# The file that a pasted text counts as; a chosen file's suffix says what format it has.
+_NAME = "hyper.test"
+_FIELDS = ("params", "model", "dataset", "name", "sampler", "trials", "config")
 _SAMPLERS = ("auto", "exhaustive", "random", "tpe", "gp", "cmaes", "qmc")
 
 
@@ -45,8 +49,18 @@ def _layout(_context: Context) -> Component:
                         className="card span-7",
                         children=[
                             html.Div(
-                                [html.H3("Search space"), html.Span("hyper.test", className="muted")],
+                                [
+                                    html.H3("Search space"),
+                                    html.Span(_NAME, id="launch-source", className="muted"),
+                                    dcc.Upload(
+                                        html.Button("Take a file", className="button", type="button"),
+                                        id="launch-file",
+                                        max_size=space.MAX_BYTES,
+                                        className="right",
+                                    ),
+                                ],
                                 className="card-head",
+                                title=f"A text file of up to {space.MAX_BYTES:,} bytes",
                             ),
                             dcc.Textarea(
                                 id="launch-params",
@@ -55,6 +69,7 @@ def _layout(_context: Context) -> Component:
                                 spellCheck=False,
                                 title="Search space",
                             ),
+                            html.Div(id="launch-refused"),
                             html.Div(id="launch-space"),
                         ],
                     ),
@@ -143,35 +158,50 @@ def _register(app: Dash, context: Context) -> None:
         return no_update if written else get_model(model).search_space
 
     @app.callback(
+        Output("launch-params", "value", allow_duplicate=True),
+        Output("launch-source", "children"),
+        Output("launch-refused", "children"),
+        # Emptied, so that the same file can be chosen again.
+        Output("launch-file", "contents"),
+        Input("launch-file", "contents"),
+        State("launch-file", "filename"),
+        prevent_initial_call=True,
+    )
+    async def take(contents: str | None, filename: str | None) -> tuple[Any, ...]:
+        if contents is None:
+            raise PreventUpdate
+        try:
+            return _text_of(contents, filename or _NAME), filename or _NAME, None, None
+        except TunerError as error:
+            return no_update, no_update, _problem(str(error)), None
+
+    @app.callback(
         Output("launch-space", "children"),
         Input("launch-params", "value"),
         Input("launch-model", "value"),
+        Input("launch-dataset", "value"),
         Input("launch-config", "value"),
+        Input("launch-source", "children"),
     )
-    async def explain(params: str | None, model: str | None, config: str | None) -> Any:
-        try:
-            found = space.parse(params or "")
-            remarks = () if model is None else _remarks(found, model, config)
-        except (TunerError, ModelError) as error:
-            return html.Div(str(error), className="problem")
-        return _explained(found, remarks)
+    async def explain(params: str | None, *fields: Any) -> Any:
+        return await to_thread.run_sync(_explained, params or "", *fields)
 
-    fields = ("params", "model", "dataset", "name", "sampler", "trials", "config")
+    fields = [State(f"launch-{field}", "value") for field in _FIELDS]
 
     @acting(
         app,
         [Output("location", "pathname", allow_duplicate=True), Output("launch-message", "children")],
         [Input("launch-go", "n_clicks")],
-        [State(f"launch-{field}", "value") for field in fields],
+        [*fields, State("launch-source", "children")],
         running=[(Output("launch-go", "disabled"), True, False)],
     )
     async def launch(_clicked: str, params: str | None, *fields: Any) -> tuple[Any, Any]:
         try:
             name = await to_thread.run_sync(_launch, context, params or "", *fields)
         except ValidationError as error:
-            return no_update, html.Div(describe(error), className="problem")
+            return no_update, _problem(describe(error))
         except (TunerError, ModelError) as error:
-            return no_update, html.Div(str(error), className="problem")
+            return no_update, _problem(str(error))
         return f"/studies/{quote(name, safe='')}", None
 
 
@@ -184,6 +214,7 @@ def _launch(
     sampler: str | None,
     trials: Any,
     config: str | None,
+    source: str | None,
 ) -> str:
     """Create the study and return its name; raises what the REST service answers with a problem."""
     options = StudyOptions.model_validate(
@@ -196,18 +227,54 @@ def _launch(
             "config": parse_yaml((config or "").encode(), "Configuration"),
         }
     )
-    assembled = assemble(options, space.parse(params))
+    assembled = assemble(options, space.parse(params, source or _NAME))
     return engine.create(context.database, context.settings, assembled.specification, assembled.space).name
 
 
-def _remarks(found: SearchSpace, model: str, config: str | None) -> tuple[str, ...]:
-    """Check the space against the model and what is fixed; what the model says to it."""
-    fixed = load_config(model, "-", config_dict=parse_yaml((config or "").encode(), "Configuration"))
-    found.check(parameters_of(model), fixed=fixed.given)
-    return review_space(found, get_model(model), fixed)
+def _text_of(contents: str, name: str) -> str:
+    """The text of a chosen file, which comes as a data URL.
+
+    Raises:
+        SpaceError: it is too large, or no text.
+    """
+    return space.decode(base64.b64decode(contents.partition(",")[2]), name)
 
 
-def _explained(found: SearchSpace, remarks: tuple[str, ...]) -> Component:
+def _explained(
+    params: str, model: str | None, dataset: str | None, config: str | None, source: str | None
+) -> list[Component]:
+    """What the space means and what is remarked about it, as REST answers it; or everything that is wrong."""
+    problems: list[str] = []
+    found: SearchSpace | None = None
+    fixed: dict[str, Any] = {}
+    # The two texts are apart, so that what is wrong with one does not hide what is wrong with the other.
+    try:
+        found = space.parse(params, source or _NAME)
+    except TunerError as error:
+        problems.append(str(error))
+    try:
+        fixed = parse_yaml((config or "").encode(), "Configuration")
+    except ModelError as error:
+        problems.append(str(error))
+    if found is None or problems:
+        return [_problem(problem) for problem in problems]
+    if model is None:
+        return [_meant(found, found.notes)]
+    try:
+        options = StudyOptions(model=model, dataset=dataset or "none-chosen-yet", config=fixed)
+        return [_meant(found, assemble(options, found).notes)]
+    except ValidationError as error:
+        return [_problem(describe(error))]
+    except (TunerError, ModelError) as error:
+        return [_problem(str(error)), _meant(found, found.notes)]
+
+
+def _problem(message: str) -> Component:
+    """Errors have a line each."""
+    return html.Div(message, className="problem")
+
+
+def _meant(found: SearchSpace, notes: Sequence[str]) -> Component:
     size = f"{found.size:,} combinations" if found.size is not None else "continuous"
     return html.Div(
         [
@@ -226,7 +293,7 @@ def _explained(found: SearchSpace, remarks: tuple[str, ...]) -> Component:
                 ),
             ),
             html.P(f"{len(found.parameters)} parameters, {size}", className="muted small"),
-            *[html.P(note, className="note small") for note in (*found.notes, *remarks)],
+            *[html.P(note, className="note small") for note in notes],
         ]
     )
 
