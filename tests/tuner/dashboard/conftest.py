@@ -27,5 +27,5 @@ def dashboard(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("TUNER_DATA_ROOT", str(data_root))
     settings = Settings(home=tmp_path / "home", data_root=data_root, workers=0)
     app = create_app(settings)
-    with TestClient(app, base_url="http://service") as client:
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         yield Dashboard(client, app, settings)
