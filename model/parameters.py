@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from model import lookalikes
 from model.errors import ConfigError
 
 # A key with this stage shapes every stage of every model.
@@ -69,7 +70,8 @@ class Parameter:
             raise self._error(value, f"needs {self._wanted()}")
         converted = self._convert(value)
         if self.choices is not None and converted not in self.choices:
-            raise self._error(value, f"must be one of {', '.join(map(repr, self.choices))}")
+            hint = lookalikes.hint(value) if isinstance(value, str) else ""
+            raise self._error(value, f"must be one of {', '.join(map(repr, self.choices))}", hint)
         if isinstance(converted, int | float) and not isinstance(converted, bool):
             self._check_bounds(converted)
         return converted
@@ -113,8 +115,8 @@ class Parameter:
         }
         return names[self.kind]
 
-    def _error(self, value: Any, problem: str) -> ConfigError:
-        return ConfigError(f"{self.name} = {value!r}: {self.name} {problem} (default {self.default!r}).")
+    def _error(self, value: Any, problem: str, hint: str = "") -> ConfigError:
+        return ConfigError(f"{self.name} = {value!r}: {self.name} {problem} (default {self.default!r}).{hint}")
 
 
 def is_nothing(value: Any) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 
+from model import lookalikes
 from model.defaults import COMMON
 from model.errors import ConfigError
 from model.parameters import Parameter, by_name
@@ -28,6 +29,19 @@ BUILT_IN = {
 DEFAULT = "S3Rec"
 # The model that every study is compared with (model.baseline).
 BASELINE = "Popularity"
+
+
+# Models of RecBole 1.2.1 that are not here, so that whoever names one is told so and not that it is misspelt.
+_RECBOLE = frozenset(
+    (
+        "ADMMSLIM AFM AsymKNN AutoInt BERT4Rec BPR CDAE CFKG CKE CORE Caser ConvNCF DCN DCNV2 DGCF DIEN DIN DMF "
+        "DSSM DeepFM DiffRec EASE ENMF EulerNet FDSA FEARec FFM FISM FM FNN FOSSIL FPMC FiGNN FwFM GCMC GCSAN "
+        "GRU4Rec GRU4RecCPR GRU4RecF GRU4RecKG HGN HRM ItemKNN KGAT KGCN KGIN KGNNLS KSR KTUP LDiffRec LINE LR "
+        "LightGBM LightGCN LightSANs MCCLK MKR MacridVAE MultiDAE MultiVAE NAIS NARM NCEPLRec NCL NFM NGCF NNCF NPE "
+        "NeuMF NextItNet PNN Pop RaCT Random RecVAE RepeatNet RippleNet SASRec SASRecCPR SASRecF SGL SHAN SINE "
+        "SLIMElastic SRGNN STAMP SimpleX SpectralCF TransRec WideDeep XGBoost xDeepFM"
+    ).split()
+)
 
 
 def model_names() -> list[str]:
@@ -76,7 +90,11 @@ def parameters_of(name: str) -> dict[str, Parameter]:
 
 def _unknown(name: str) -> str:
     names = model_names()
+    there_are = f"There are: {', '.join(names)}."
+    known = next((known for known in _RECBOLE if known.lower() == name.lower()), None)
+    if known is not None:
+        return f"model = {name!r}: {known} is a model of RecBole that is not here. {there_are}"
     folded = {known.lower(): known for known in names}
     nearest = folded.get(name.lower()) or next(iter(difflib.get_close_matches(name, names, n=1)), None)
-    hint = f"Did you mean {nearest}?" if nearest else f"There are: {', '.join(names)}."
-    return f"model = {name!r}: there is no model of that name. {hint}"
+    hint = f"Did you mean {nearest}?" if nearest else there_are
+    return f"model = {name!r}: there is no model of that name. {hint}{lookalikes.hint(name)}"

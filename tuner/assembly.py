@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from model import lookalikes
 from model.config import load_config
 from model.registry import DEFAULT, get_model, parameters_of
 from tuner.errors import SpaceError, SpecificationError
@@ -153,7 +154,12 @@ def describe(error: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"{place} is not known here. Remove it or check its spelling."
-    return f"{place} = {first['input']!r}: {first['msg']}."
+    return f"{place} = {_short(first['input'])}: {first['msg'].removesuffix('.')}."
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def safe_name(text: str) -> str:
@@ -187,4 +193,4 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
 def _unknown_keys(model: str, unknown: Mapping[str, str | None]) -> Iterable[str]:
     for key, near in unknown.items():
         hint = f" Did you mean {near}?" if near else ""
-        yield f"{key} is not a parameter that {model} knows; it changes nothing.{hint}"
+        yield f"{key} is not a parameter that {model} knows; it changes nothing.{hint}{lookalikes.hint(key)}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from model import lookalikes
 
 SamplerName = Literal["auto", "exhaustive", "random", "tpe", "gp", "cmaes", "qmc"]
 PrunerName = Literal["none", "median", "percentile", "successive_halving", "hyperband", "patient", "asha_promotion"]
@@ -26,6 +30,32 @@ RECBOLE_ALGORITHMS: dict[str, SamplerName] = {"exhaustive": "exhaustive", "rando
 
 # The key by which a trial names a pretrained model; nothing is pretrained for it then.
 GIVEN = "pre_model_path"
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def _check_name(name: str) -> str:
+    if _NAME.fullmatch(name):
+        return name
+    found = next((character for character in name if not re.fullmatch(r"[A-Za-z0-9._-]", character)), None)
+    if found is not None:
+        problem = f"{found!r} is not among them." + lookalikes.hint(name)
+    elif len(name) > 100:
+        problem = f"This one has {len(name)}."
+    else:
+        problem = "This one does not."
+    rule = (
+        "a study's name has letters (a-z, A-Z), digits and . _ - only, begins with a letter or a digit, and has at "
+        "most 100 characters."
+    )
+    raise PydanticCustomError("study_name", "{words}", {"words": f"{rule} {problem}"})
+
+
+# A name that can stand in a path and in an address.
+StudyName = Annotated[
+    str, AfterValidator(_check_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"})
+]
 
 
 class SamplerSpecification(BaseModel):
@@ -64,7 +94,7 @@ class StudySpecification(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Unique name, also used in paths.")
+    name: StudyName = Field(description="Unique name, also used in paths.")
     model: str
     dataset: str
     space: dict[str, Any]

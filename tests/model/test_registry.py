@@ -34,6 +34,17 @@ def test_a_wrong_name_gets_the_nearest(name: str, nearest: str) -> None:
         registry.get_model(name)
 
 
+@pytest.mark.parametrize(("name", "known"), [("SASRec", "SASRec"), ("sasrec", "SASRec"), ("LightGCN", "LightGCN")])
+def test_a_model_that_only_recbole_has_is_said_to_be_one(name: str, known: str) -> None:
+    with pytest.raises(ConfigError, match=f"{known} is a model of RecBole that is not here. There are: S3Rec, "):
+        registry.get_model(name)
+
+
+def test_a_letter_of_another_alphabet_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"Did you mean S3Rec\? Its character 4 is .*CYRILLIC SMALL LETTER IE"):
+        registry.get_model("S3R\u0435c")
+
+
 def test_a_name_like_no_other_gets_the_list() -> None:
     with pytest.raises(ConfigError, match="There are: S3Rec, "):
         registry.get_model("xyz")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import optuna
@@ -19,7 +20,7 @@ from tuner.engine.inputs import check_inputs, pinned
 from tuner.engine.optuna_log import optuna_quiet
 from tuner.engine.plan import GridPoint, Plan, make_plan
 from tuner.engine.record import StudyRecord, record
-from tuner.errors import StudyExists
+from tuner.errors import SpecificationError, StudyExists
 from tuner.settings import Settings
 from tuner.space import SearchSpace
 from tuner.space.review import review_space
@@ -65,12 +66,27 @@ def create(
     warm = warm_start.gather(database, plan, sampler.name)
     slots = _slots(plan, sampler)
     settings.artifacts.mkdir(parents=True, exist_ok=True)
-    optuna_study = _create_optuna_study(database, plan, warm.trials)
+    with _created_together(database, plan, warm.trials) as optuna_id:
+        study = _add_study(database, plan, sampler, pruner, optuna_id, slots, warm.notes)
+    return record(study, (*_warnings(plan), *remarks, *warm.notes))
+
+
+def _add_study(
+    database: Database,
+    plan: Plan,
+    sampler: samplers.Choice,
+    pruner: dict[str, Any],
+    optuna_id: int,
+    slots: Sequence[dict[str, Any]],
+    notes: Sequence[str],
+) -> Study:
+    """Write the study with its slots, in one transaction."""
+    specification = plan.specification
     study = Study(
         name=specification.name,
         specification=specification.model_dump(mode="json"),
         optuna_name=specification.name,
-        optuna_id=database.storage.get_study_id_from_name(optuna_study.study_name),
+        optuna_id=optuna_id,
         metric=plan.metric,
         direction=plan.direction,
         sampler=sampler.record,
@@ -85,12 +101,37 @@ def create(
             session.flush()
             session.execute(insert(Slot), [slot | {"study_id": study.id} for slot in slots])
             rows.add_event(session, study.id, "created", f"{len(slots)} trials, sampler {sampler.name}.")
-            for note in warm.notes:
+            for note in notes:
                 rows.add_event(session, study.id, "warm_start", note)
     except IntegrityError:
         # Another process created the name meanwhile; the Optuna study is its.
         raise _taken(specification.name) from None
-    return record(study, (*_warnings(plan), *remarks, *warm.notes))
+    return study
+
+
+@contextmanager
+def _created_together(database: Database, plan: Plan, begin_from: Sequence[FrozenTrial]) -> Iterator[int]:
+    """The id of a new Optuna study, which does not outlive an error in the block.
+
+    A process that is killed leaves it; its mark tells who creates the name next that it is nobody's.
+    """
+    name, storage = plan.specification.name, database.storage
+    mark = {"model": plan.definition.name, "dataset": plan.specification.dataset, "created": time.time()}
+    study = _new_optuna_study(database, plan)
+    try:
+        with optuna_quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_user_attr(MARK, mark)
+            study.set_metric_names([metric_label(plan.metric, protocol_of(plan.fixed))])
+            study.add_trials(begin_from)
+        yield storage.get_study_id_from_name(name)
+    except BaseException:
+        with suppress(Exception):  # of two errors the first one says what happened
+            found = storage.get_study_id_from_name(name)
+            # Another's, if this process took so long that its own was taken for a leftover.
+            if storage.get_study_user_attrs(found).get(MARK) in (None, mark):
+                storage.delete_study(found)
+        raise
 
 
 def grid_slot(point: GridPoint, ordinal: int) -> dict[str, Any]:
@@ -121,21 +162,14 @@ def _slots(plan: Plan, sampler: samplers.Choice) -> list[dict[str, Any]]:
     return [sampled_slot(place) for place in range(sampler.max_trials)]
 
 
-def _create_optuna_study(database: Database, plan: Plan, begin_from: Sequence[FrozenTrial]) -> optuna.Study:
+def _new_optuna_study(database: Database, plan: Plan) -> optuna.Study:
     name = plan.specification.name
     with optuna_quiet():
         try:
-            study = optuna.create_study(storage=database.storage, study_name=name, direction=plan.direction)
+            return optuna.create_study(storage=database.storage, study_name=name, direction=plan.direction)
         except DuplicatedStudyError:
             _remove_leftover(database, name)
-            study = optuna.create_study(storage=database.storage, study_name=name, direction=plan.direction)
-        mark = {"model": plan.definition.name, "dataset": plan.specification.dataset, "created": time.time()}
-        study.set_user_attr(MARK, mark)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([metric_label(plan.metric, protocol_of(plan.fixed))])
-        study.add_trials(begin_from)
-    return study
+            return optuna.create_study(storage=database.storage, study_name=name, direction=plan.direction)
 
 
 def _remove_leftover(database: Database, name: str) -> None:
@@ -151,6 +185,11 @@ def _remove_leftover(database: Database, name: str) -> None:
 
 
 def _refuse_taken_name(database: Database, name: str) -> None:
+    if name.isdecimal():
+        raise SpecificationError(
+            f"name = {name!r}: a study's name is not all digits, for studies are asked for by their ids, too. "
+            f"Write, for example, study-{name}."
+        )
     with database.session() as session:
         if session.scalar(select(Study.id).where(Study.name == name)) is not None:
             raise _taken(name)

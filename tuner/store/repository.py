@@ -36,6 +36,8 @@ class CurvePoint:
 def find_study(session: Session, name_or_id: str | int, *, lock: bool = False) -> Study:
     """The study of that name, else of that id.
 
+    New studies have no names of digits alone; one from before that did is found by its name, and shadows the id.
+
     Args:
         lock: keep other transactions from changing the row until this one ends.
 

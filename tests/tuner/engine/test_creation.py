@@ -16,6 +16,7 @@ from tuner.settings import Settings
 from tuner.space import SpaceParameter
 from tuner.specification import PrunerSpecification, SamplerSpecification, StudySpecification
 from tuner.store import Database, StudyState
+from tuner.store import repository as rows
 from tuner.store.tables import Slot, Study
 
 Make = Callable[..., StudySpecification]
@@ -170,6 +171,34 @@ def test_what_a_crash_left_of_a_creation_does_not_block_the_name(
     left = optuna.create_study(study_name="study", storage=database.storage)
     left.set_user_attr(MARK, {"created": 0.0})
     assert study.create(database, settings, specification()).name == "study"
+
+
+def test_an_optuna_study_does_not_outlive_an_error_of_the_database(
+    database: Database, settings: Settings, specification: Make
+) -> None:
+    with database.transaction() as session:
+        session.execute(sa.text("DROP TABLE rectuner_events"))
+    with pytest.raises(sa.exc.DBAPIError):
+        study.create(database, settings, specification())
+    assert optuna.get_all_study_names(database.storage) == []
+
+
+def test_a_new_study_is_not_called_like_an_id(database: Database, settings: Settings, specification: Make) -> None:
+    with pytest.raises(SpecificationError, match=r"all digits.*study-1"):
+        study.create(database, settings, specification(name="1"))
+    assert optuna.get_all_study_names(database.storage) == []
+
+
+def test_a_study_from_before_that_is_called_like_an_id_is_found_by_its_name(
+    database: Database, settings: Settings, specification: Make
+) -> None:
+    ids = [study.create(database, settings, specification(name=name)).id for name in ("first", "second")]
+    with database.transaction() as session:
+        session.execute(sa.update(Study).where(Study.id == ids[1]).values(name=str(ids[0])))
+    with database.session() as session:
+        assert rows.find_study(session, str(ids[0])).id == ids[1]
+        assert rows.find_study(session, "first").id == ids[0]
+        assert rows.find_study(session, ids[1]).id == ids[1]
 
 
 def test_other_peoples_optuna_studies_are_left_alone(
