@@ -18,7 +18,7 @@ from tuner.settings import Settings
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Read by commands and tests, not by an installation.
-NO_SETTINGS = {"TUNER_URL", "TUNER_CHROMIUM"}
+NO_SETTINGS = {"TUNER_URL", "TUNER_TOKEN", "TUNER_CHROMIUM"}
 
 
 def text_of(path: str) -> str:

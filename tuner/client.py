@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -58,13 +59,16 @@ class CreatedStudy(BaseModel):
 class Client:
     """A connection to one service; use it as a context manager, or call :meth:`close`.
 
+    ``token`` is what the service asks for, TUNER_TOKEN unless given.
     Every method raises ApiError when the service refuses, ServiceUnreachable when it does not answer.
     """
 
-    def __init__(self, url: str, *, timeout: float = _SECONDS) -> None:
+    def __init__(self, url: str, *, token: str | None = None, timeout: float = _SECONDS) -> None:
         self.url = url.rstrip("/")
+        token = token or os.environ.get("TUNER_TOKEN")
+        headers = {"authorization": f"Bearer {token.strip()}"} if token else None
         try:
-            self._http = httpx.Client(base_url=f"{self.url}/api/v1", timeout=timeout)
+            self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=timeout)
         except (httpx.InvalidURL, ValueError) as error:
             raise ServiceUnreachable(f"{url!r} is not an address ({error}). {_EXAMPLE}") from None
 

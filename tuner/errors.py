@@ -97,5 +97,13 @@ class DatabaseError(TunerError):
     """The database can't be reached, is newer than this program, or can't be written."""
 
 
+class TokenExists(TunerError):
+    """The token's name is taken."""
+
+
+class TokenNotFound(TunerError):
+    """There is no token of that name in force."""
+
+
 class SettingsError(TunerError):
     """A TUNER_* setting is unusable."""

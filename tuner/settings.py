@@ -6,6 +6,7 @@ What a study computes never depends on them; they say where things are and how m
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, computed_field
@@ -33,6 +34,11 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port of the service.")
+    auth: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Whether the service asks for a token. auto: when others may reach it (host is not loopback), or "
+        "when a token was ever created.",
+    )
     hosts: str = Field(
         default="",
         description="Names, separated by commas, by which the service may be called beside localhost and addresses.",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
+from tuner.store import Database, tokens
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Service
@@ -19,9 +22,16 @@ pytestmark = pytest.mark.browser
 STUDY = {"name": "planted", "model": "S3Rec", "dataset": "walks", "params": "hidden_dropout_prob choice [0.1, 0.2]"}
 
 
-@pytest.fixture(scope="module")
-def service(start_service: Callable[[int], Service]) -> Service:
-    return start_service(0)
+@pytest.fixture(scope="module", params=["nobody is asked", "logged in"])
+def service(request: pytest.FixtureRequest, start_service: Callable[[int], Service]) -> Service:
+    """On loopback without a token, and where the browser that visits the foreign page has a valid login."""
+    service = start_service(0)
+    if request.param == "nobody is asked":
+        return service
+    database = Database(service.database_url)
+    token = tokens.create_token(database, "browser", tokens.Scope.WRITE)
+    database.close()
+    return replace(service, token=token)
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +58,23 @@ def other_origin() -> Iterator[str]:
 
 
 @pytest.fixture
-def visit(browser: Any, other_origin: str) -> Iterator[Any]:
+def visit(browser: Any, other_origin: str, service: Service) -> Iterator[Any]:
     """The foreign page; the console may complain here."""
     context = browser.new_context()
     page = context.new_page()
+    if service.token is not None:
+        log_in(page, service)
     page.goto(other_origin)
     yield page
     context.close()
+
+
+def log_in(page: Any, service: Service) -> None:
+    """With the token, as a person does."""
+    page.goto(f"{service.url}/launch")
+    page.get_by_label("Token").fill(service.token)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("heading", name="Launch a study").wait_for()
 
 
 def studies(service: Service) -> list[str]:
@@ -107,15 +127,31 @@ def test_a_fetch_launches_and_reads_nothing(service: Service, visit: Any) -> Non
 def test_a_foreign_name_reads_nothing(service: Service, visit: Any, other_origin: str) -> None:
     """What DNS rebinding comes to: the page's own name leads to the service, and to the browser it is one origin."""
     port = service.url.rpartition(":")[2]
-    context = visit.context.browser.new_context()
-    page = context.new_page()
+    page = visit.context.new_page()
     answer = page.goto(f"http://rebound.example:{port}/api/v1/studies")
     assert answer.status == 403
     assert "rebound.example" in answer.text()
     for method in ("GET", "POST", "DELETE"):
         ask = "method => fetch('/api/v1/studies', {method}).then(answer => answer.status)"
         assert page.evaluate(ask, method) == 403
-    context.close()
+
+
+def test_a_login_works_and_ends(service: Service, page: Any) -> None:
+    """Without an error in the console (``page``), so that the login's pages keep to the policy."""
+    if service.token is None:
+        page.goto(f"{service.url}/login")
+        assert page.url == f"{service.url}/"  # nobody has to
+        return
+    log_in(page, service)
+    assert page.url == f"{service.url}/launch"
+    cookie = page.context.cookies()[0]
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    assert cookie["value"] not in page.evaluate("document.cookie")
+    page.goto(f"{service.url}/login")
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_label("Token").wait_for()
+    page.goto(service.url)
+    page.get_by_label("Token").wait_for()
 
 
 def test_the_service_is_not_shown_in_a_frame(service: Service, visit: Any) -> None:

@@ -15,7 +15,7 @@ from rich.markup import escape
 from sqlalchemy.exc import DBAPIError
 
 from model.errors import ModelError
-from tuner.cli import cache, checkpoint, data, study, trial
+from tuner.cli import cache, checkpoint, data, study, token, trial
 from tuner.cli.demo import demo
 from tuner.cli.doctor import examine
 from tuner.cli.environment import err
@@ -47,6 +47,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
 app.add_typer(checkpoint.app, name="checkpoint")
+app.add_typer(token.app, name="token")
 app.add_typer(cache.app, name="cache")
 app.command("doctor")(examine)
 app.command("demo")(demo)

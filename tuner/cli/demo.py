@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -12,6 +15,7 @@ import typer
 from rich.markup import escape
 
 from model.registry import BASELINE
+from tuner.access import check_start, needs_token
 from tuner.assembly import same_study
 from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.follow import follow
@@ -23,8 +27,9 @@ from tuner.client import ApiError, Client
 from tuner.errors import SpecificationError
 from tuner.folder import read_study
 from tuner.insight.summaries import StudySummary
+from tuner.settings import Settings
 from tuner.specification import StudySpecification
-from tuner.store import StudyState
+from tuner.store import StudyState, tokens
 
 _FOLDER = Path("studies/quickstart")
 _NOT_FOUND, _INTERRUPTED = 404, 130
@@ -47,14 +52,15 @@ def demo(
     settings = read_settings(port=port, workers=workers, log_level="ERROR")
     specification = _read(folder)
     check_writable(settings.artifacts, "TUNER_ARTIFACT_ROOT or TUNER_HOME")
-    with open_database(settings):
-        pass
+    with open_database(settings) as database:
+        check_start(settings, database)
+        asks = needs_token(settings, database)
     with bind(settings) as listener:
         require_dataset(specification, fetch_it=True)
         url = address(settings, listener)
         signal.signal(signal.SIGTERM, _interrupt)
         try:
-            with serving(settings, listener), Client(url) as client:
+            with serving(settings, listener), _token(settings, asks) as token, Client(url, token=token) as client:
                 out.print(f"Rectuner is at {url}", soft_wrap=True)
                 succeeded = _show(client, specification)
                 if not exit_when_done:
@@ -64,6 +70,20 @@ def demo(
             raise typer.Exit(_INTERRUPTED) from None
     if exit_when_done and not succeeded:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _token(settings: Settings, asks: bool) -> Iterator[str | None]:
+    """A token for as long as the demonstration lasts, where the service asks for one."""
+    if not asks:
+        yield None
+        return
+    name = f"demo-{secrets.token_hex(4)}"
+    with open_database(settings) as database:
+        try:
+            yield tokens.create_token(database, name, tokens.Scope.WRITE)
+        finally:
+            tokens.delete_token(database, name)
 
 
 def _read(folder: Path) -> StudySpecification:

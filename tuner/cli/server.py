@@ -55,6 +55,12 @@ def make_server(settings: Settings) -> uvicorn.Server:
     return uvicorn.Server(configuration)
 
 
+def login_address(server: uvicorn.Server, url: str) -> str:
+    """An address that lets in one browser, once; whoever sees it may use it, so it is for a terminal."""
+    # The type of `Config.app` says nothing about what it is.
+    return f"{url}/login?token={server.config.app.state.doorkeeper.print_secret()}"  # type: ignore[union-attr]
+
+
 @contextmanager
 def serving(settings: Settings, listener: socket.socket) -> Iterator[None]:
     """Serve beside the block; when it ends, workers give back their trials and the server stops.

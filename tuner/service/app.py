@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
@@ -16,7 +17,8 @@ from starlette.routing import Match
 
 from tuner.dashboard import mount, shell
 from tuner.engine.supervisor import Supervisor
-from tuner.service import headers, problems
+from tuner.service import headers, login, problems
+from tuner.service.access import Access, Doorkeeper
 from tuner.service.body_limit import BodyLimit
 from tuner.service.headers import SafeHeaders
 from tuner.service.origin import OwnOrigin
@@ -49,7 +51,11 @@ def create_app(settings: Settings) -> FastAPI:
         api.include_router(module.router)
     app.include_router(api)
     _answer_the_rest(app)
+    _declare_access(app)
+    app.state.doorkeeper = Doorkeeper(settings, lambda: app.state.database)
+    login.install(app)
     app.add_middleware(BodyLimit, most=MOST_BODY_BYTES)
+    app.add_middleware(Access, doorkeeper=app.state.doorkeeper)
     problems.install(app)
     scripts = [*mount(app, settings), *headers.hashes(shell.INDEX), *headers.hashes(_documentation(app))]
     # The last one comes first.
@@ -67,6 +73,22 @@ def _documentation(app: FastAPI) -> str:
         swagger_ui_parameters=app.swagger_ui_parameters,
     )
     return bytes(page.body).decode()
+
+
+def _declare_access(app: FastAPI) -> None:
+    """Say in the OpenAPI document how to be let in."""
+    derived = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = derived()
+        document.setdefault("components", {})["securitySchemes"] = {
+            "token": {"type": "http", "scheme": "bearer", "description": "What `tuner token create` printed."}
+        }
+        # Without a token is a way, too: on loopback none is needed until one was made (TUNER_AUTH).
+        document["security"] = [{"token": []}, {}]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _answer_the_rest(app: FastAPI) -> None:

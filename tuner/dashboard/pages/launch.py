@@ -24,6 +24,7 @@ from tuner.dashboard.acting import acting
 from tuner.dashboard.components import text
 from tuner.dashboard.context import Context
 from tuner.dashboard.pages.page import Page
+from tuner.dashboard.permission import require_write
 from tuner.engine import study as engine
 from tuner.errors import TunerError
 from tuner.insight import installation
@@ -197,6 +198,7 @@ def _register(app: Dash, context: Context) -> None:
     )
     async def launch(_clicked: str, params: str | None, *fields: Any) -> tuple[Any, Any]:
         try:
+            require_write()
             name = await to_thread.run_sync(_launch, context, params or "", *fields)
         except ValidationError as error:
             return no_update, _problem(describe(error))

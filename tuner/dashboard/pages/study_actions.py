@@ -12,6 +12,7 @@ from dash.development.base_component import Component
 from tuner.dashboard.acting import acting
 from tuner.dashboard.components.icons import icon
 from tuner.dashboard.context import Context
+from tuner.dashboard.permission import require_write
 from tuner.engine import study as engine
 from tuner.errors import TunerError
 from tuner.insight import StudySummary
@@ -66,6 +67,7 @@ def register(app: Dash, context: Context) -> None:
     @acting(app, Output("study-message", "children"), clicks, [State("study-name", "data")])
     async def act(clicked: str, name: str) -> Any:
         try:
+            require_write()
             await to_thread.run_sync(_VERBS[clicked.split("-")[1]], context.database, name)
         except TunerError as error:
             return html.Div(str(error), className="card error", role="alert")

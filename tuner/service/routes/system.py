@@ -20,7 +20,7 @@ from tuner.settings import Settings
 router = APIRouter(tags=["system"])
 
 
-@router.get("/health", responses={503: {"model": HealthReport}})
+@router.get("/health", openapi_extra={"security": []}, responses={503: {"model": HealthReport}})
 def get_health(response: Response, database: DatabaseOf, settings: SettingsOf) -> HealthReport:
     """Liveness, for load balancers and containers: 200, or 503 when the database does not answer."""
     health = installation.health(database)
