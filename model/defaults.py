@@ -15,12 +15,46 @@ _measuring = partial(Parameter, measures=True)
 
 ENVIRONMENT = (
     Parameter("seed", "int", 2020, "Seed of initialisation, data order and all noise.", minimum=0, maximum=2**32 - 1),
-    Parameter("gpu_id", "any", "0", "GPU to use when there is one; '' for the CPU.", nullable=True),
-    Parameter("use_gpu", "bool", True, "Whether a GPU may be used."),
-    Parameter("state", "str", "INFO", "Level of the Python API's log."),
-    Parameter("show_progress", "bool", True, "Whether the Python API draws progress bars."),
-    Parameter("checkpoint_dir", "str", "saved", "Folder of the Python API's checkpoints."),
-    Parameter("loss_decimal_place", "int", 4, "Decimals of losses in logs.", minimum=0),
+    Parameter(
+        "gpu_id",
+        "any",
+        "0",
+        "GPU to use when there is one; '' for the CPU.",
+        nullable=True,
+        without_effect="it says where a trial is computed, not what",
+    ),
+    Parameter(
+        "use_gpu",
+        "bool",
+        True,
+        "Whether a GPU may be used.",
+        without_effect="it says where a trial is computed, not what",
+    ),
+    Parameter(
+        "state", "str", "INFO", "Level of the Python API's log.", without_effect="it concerns the log of the Python API"
+    ),
+    Parameter(
+        "show_progress",
+        "bool",
+        True,
+        "Whether the Python API draws progress bars.",
+        without_effect="it concerns the log of the Python API",
+    ),
+    Parameter(
+        "checkpoint_dir",
+        "str",
+        "saved",
+        "Folder of the Python API's checkpoints.",
+        without_effect="the artifact store is where a study's files are",
+    ),
+    Parameter(
+        "loss_decimal_place",
+        "int",
+        4,
+        "Decimals of losses in logs.",
+        minimum=0,
+        without_effect="it concerns the log of the Python API",
+    ),
 )
 
 # All of these enter the data's fingerprint. Two shape only what a model sees of the data: the same next items of the
@@ -114,7 +148,14 @@ EVALUATION = (
     _measuring("topk", "list", [10], "Lengths of the ranked lists."),
     _measuring("valid_metric", "str", "MRR@10", "Metric that decides: early stopping, best epoch, objective."),
     _measuring("valid_metric_bigger", "bool", True, "Follows from valid_metric; a value set here is ignored."),
-    Parameter("eval_batch_size", "int", 4096, "Samples per evaluation batch.", minimum=1),
+    Parameter(
+        "eval_batch_size",
+        "int",
+        4096,
+        "Samples per evaluation batch.",
+        minimum=1,
+        without_effect="it decides how much is computed at once, not what",
+    ),
     _measuring("metric_decimal_place", "int", 4, "Decimals that metrics are rounded to.", minimum=0),
     _measuring("tail_ratio", "float", None, "What counts as tail in TailPercentage.", minimum=0.0, nullable=True),
 )

@@ -40,6 +40,7 @@ class Parameter:
         measures: whether the key decides what the reported values mean: which interactions there are, how they are
             split, what is ranked and by which metric. Values under two settings of such a key can't be compared, so
             that it holds for all trials and all stages of a study alike, and a search can't vary it.
+        without_effect: for a key that changes no value of a study's trial, why it does not; else empty.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Parameter:
     stages: frozenset[str] = frozenset()
     measures: bool = False
     any_case: bool = False
+    without_effect: str = ""
 
     def shapes(self, stage: str) -> bool:
         """Whether the key changes the weights that ``stage`` ends with."""

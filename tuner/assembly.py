@@ -126,6 +126,7 @@ def assemble(
         raise SpaceError("The search space is empty.", "Name at least one parameter.", file=space.file)
     # Here, and not only when the study is created: the space still knows its file and lines.
     space.check(parameters_of(config.model), fixed=config.given)
+    space = space.with_distinct_options(parameters_of(config.model))
     remarks = review_space(space, get_model(config.model), config)
     fields = options.model_dump(include=set(StudyOptions.model_fields)) | {
         "model": config.model,

@@ -184,6 +184,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "fixes the chunk size, which the last bits of scores depend on.",
         minimum=1,
         nullable=True,
+        without_effect="it decides how much is computed at once, not what",
     ),
 )
 

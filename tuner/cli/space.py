@@ -33,6 +33,7 @@ def show_space(
     searched = space.load(file)
     fixed = read_configuration(model, dataset, config_files, context.args)
     searched.check(parameters_of(model), fixed=fixed.given)
+    searched = searched.with_distinct_options(parameters_of(model))
     remarks = review_space(searched, get_model(model), fixed)
     if as_json:
         # typer.echo, because rich would wrap the line.

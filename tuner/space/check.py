@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,20 @@ def check_space(space: SearchSpace, schema: Mapping[str, Parameter], fixed: froz
             place: dict[str, Any] = {"file": space.file, "line": searched.line, "column": column}
             errors.append(SpaceError(error.problem, error.fix, **place))
     raise_all(errors)
+
+
+def distinct_options(searched: SpaceParameter, declared: Parameter) -> tuple[tuple[Any, ...], list[str]]:
+    """The options that the configuration tells apart, and a remark for each of the others."""
+    kept: dict[str, Any] = {}
+    remarks = []
+    for option in searched.values:
+        read = json.dumps(declared.check(as_configured(option, declared)), sort_keys=True, default=str)
+        if read in kept:
+            remarks.append(
+                f"the option {option!r} of {searched.name} is read as {read}, as {kept[read]!r} is, and counts once"
+            )
+        kept.setdefault(read, option)
+    return tuple(kept.values()), remarks
 
 
 def _check_comparable(searched: SpaceParameter, schema: Mapping[str, Parameter]) -> None:

@@ -11,6 +11,7 @@ from model.errors import ConfigError
 from model.registry import parameters_of
 from tuner.errors import SpaceError
 from tuner.space.check import extremes
+from tuner.space.effects import remarks_on_effects
 
 if TYPE_CHECKING:
     from model.config import Config
@@ -37,7 +38,7 @@ def review_space(space: SearchSpace, definition: ModelDefinition, config: Config
     answers = {stage.name: _reviews(space, definition, stage, config) for stage in definition.stages}
     schema = parameters_of(definition.name)
     told = [*(key.rpartition(".")[2] for key in config.given), *(parameter.key for parameter in space.parameters)]
-    remarks = []
+    remarks = list(remarks_on_effects(space, definition, schema, config))
     for key in dict.fromkeys(key for key in told if key in schema):
         shaped = [name for name in answers if schema[key].shapes(name)] or list(answers)
         relevant = [answer for name in shaped for answer in answers[name]]

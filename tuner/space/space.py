@@ -15,7 +15,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from tuner.errors import SpaceError, raise_all
-from tuner.space.check import check_space
+from tuner.space.check import check_space, distinct_options
 
 if TYPE_CHECKING:
     from model.parameters import Parameter
@@ -341,6 +341,19 @@ class SearchSpace:
                 or bound does not suit it, or it is both fixed and searched.
         """
         check_space(self, parameters, frozenset(fixed))
+
+    def with_distinct_options(self, parameters: Mapping[str, Parameter]) -> SearchSpace:
+        """The space without options that the configuration reads as one that stands before them, with remarks.
+
+        ``[16, 16.0]`` of a whole number is 16 twice, and two equal trials. The space must have passed :meth:`check`.
+        """
+        kept, notes = [], list(self.notes)
+        for parameter in self.parameters:
+            values, remarks = distinct_options(parameter, parameters[parameter.key])
+            kept.append(replace(parameter, values=values) if remarks else parameter)
+            place = ":".join(str(part) for part in (self.file, parameter.line) if part is not None)
+            notes += [f"{place}: {remark}." if place else f"{remark}." for remark in remarks]
+        return SearchSpace(tuple(kept), tuple(notes), self.file)
 
     def to_json(self) -> dict[str, Any]:
         """The canonical form: ``{"parameters": [...], "size": n}``."""

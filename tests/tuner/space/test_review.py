@@ -123,3 +123,94 @@ def test_an_option_may_spell_a_mapping() -> None:
     assert remarks(text) == ()
     trial = load_config("SURGE", "ml-100k").for_stage("train", {"train_neg_sample_args": "{'sample_num': 2}"})
     assert trial["train_neg_sample_args"]["sample_num"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "fixed", "remark"),
+    [
+        ("save_step choice [5, 10]", "S3Rec", {}, "save_step has no effect in a study: a study keeps"),
+        ("show_progress choice [True, False]", "SURGE", {}, "show_progress has no effect in a study"),
+        ("eval_batch_size choice [1, 4]", "S3Rec", {}, "eval_batch_size has no effect in a study"),
+        ("use_gpu choice [True, False]", "S3Rec", {}, "use_gpu has no effect in a study"),
+        ("train_stage choice ['pretrain', 'finetune']", "S3Rec", {}, "train_stage has no effect in a study"),
+        ("score_memory choice [1000000]", "SURGE", {}, "score_memory has no effect in a study"),
+        # Narrower names that are searched leave no stage to the wider one, be it fixed or searched.
+        (
+            "pretrain.learning_rate choice [0.1]\nfinetune.learning_rate choice [0.1]",
+            "S3Rec",
+            {"learning_rate": 0.01},
+            "learning_rate has no effect: finetune.learning_rate and pretrain.learning_rate are read in its place.",
+        ),
+        (
+            "pretrain.n_layers choice [1]\nfinetune.n_layers choice [1]\nn_layers choice [1, 2]",
+            "S3Rec",
+            {},
+            "n_layers has no effect: finetune.n_layers and pretrain.n_layers are read in its place.",
+        ),
+        ("finetune.loss_type choice ['CE']", "S3Rec", {"loss_type": "BPR"}, "loss_type has no effect: finetune."),
+        ("pretrain.pretrain_epochs choice [5]\npretrain_epochs choice [1, 2]", "S3Rec", {}, "pretrain_epochs has no"),
+        ("learning_rate choice [0.1]", "S3Rec", {"finetune.mask_ratio": 0.5}, "finetune.mask_ratio has no effect: "),
+    ],
+)
+def test_a_name_that_no_trial_reads_is_pointed_out(text: str, model: str, fixed: dict[str, Any], remark: str) -> None:
+    (found,) = remarks(text, model, **fixed)
+    assert found.startswith(remark)
+
+
+def test_what_is_searched_hides_what_is_fixed_for_a_stage() -> None:
+    fixed = {"pretrain.learning_rate": 0.01, "finetune.learning_rate": 0.02}
+    assert remarks("learning_rate choice [0.1, 0.2]", "S3Rec", **fixed) == (
+        "pretrain.learning_rate has no effect: learning_rate is read in its place.",
+        "finetune.learning_rate has no effect: learning_rate is read in its place.",
+    )
+    # As trials do it.
+    config = load_config("S3Rec", "ml-100k", config_dict=fixed)
+    assert {config.for_stage(stage, {"learning_rate": 0.1})["learning_rate"] for stage in ("pretrain", "finetune")} == {
+        0.1
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed"),
+    [
+        ("finetune.learning_rate choice [0.1]", {"learning_rate": 0.01}),
+        ("learning_rate choice [0.1]\nfinetune.learning_rate choice [0.2]", {}),
+        ("seed choice [1, 2]\nepochs choice [1, 2]\nstopping_step choice [1]\nMAX_ITEM_LIST_LENGTH choice [5]", {}),
+        ("learning_rate choice [0.1]", {"save_step": 5, "show_progress": False, "eval_batch_size": 7}),
+        ("pretrain_epochs choice [1, 2]", {"epochs": 3, "metrics": ["NDCG"], "valid_metric": "NDCG@10"}),
+    ],
+)
+def test_names_that_a_stage_reads_and_ordinary_settings_are_no_matter(text: str, fixed: dict[str, Any]) -> None:
+    assert remarks(text, "S3Rec", **fixed) == ()
+
+
+def test_what_only_pretraining_reads_has_no_effect_beside_a_given_model() -> None:
+    text = "mask_ratio choice [0.1, 0.2]\nlearning_rate choice [0.1]\npretrain_epochs choice [1, 2]\n"
+    assert remarks(text, "S3Rec", pre_model_path="x.pth") == (
+        "mask_ratio has no effect: pre_model_path names a trained model in the place of pretrain.",
+        "pretrain_epochs has no effect: pre_model_path names a trained model in the place of pretrain.",
+    )
+    assert remarks(text + "pre_model_path choice ['', 'x.pth']\n", "S3Rec") == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("hidden_size choice [16, 16.0, 8]", (16, 8)),
+        ("hidden_size choice [16.0, 8, 16, '16']", (16.0, 8)),
+        ("learner choice ['adam', 'Adam', 'sgd']", ("adam", "sgd")),
+        ("learning_rate choice [1, 1.0, '1']", (1,)),
+        ("enable_amp choice [True, 'true', False]", (True, False)),
+        ("clip_grad_norm choice [None, 'None', {'max_norm': 1}]", (None, {"max_norm": 1})),
+    ],
+)
+def test_options_that_the_configuration_reads_alike_count_once(line: str, values: tuple[object, ...]) -> None:
+    schema = parameters_of("S3Rec")
+    found = space.parse(f"# sizes\n{line}\n")
+    found.check(schema)
+    distinct = found.with_distinct_options(schema)
+    (parameter,) = distinct.parameters
+    assert (parameter.values, parameter.line, distinct.size) == (values, 2, len(values))
+    assert [type(value) for value in parameter.values] == [type(value) for value in values]
+    assert len(distinct.notes) == len(found.parameters[0].values) - len(values)
+    assert all(note.startswith("hyper.test:2: the option ") and "counts once" in note for note in distinct.notes)
