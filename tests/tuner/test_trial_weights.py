@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import torch
 from fastapi.testclient import TestClient
 
@@ -22,6 +23,7 @@ from tuner.settings import Settings
 from tuner.space import SearchSpace, SpaceParameter
 from tuner.specification import StudySpecification
 from tuner.store import Database
+from tuner.store.tables import Epoch, Event, Slot, Study
 
 CONFIG = {
     **{"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 1, "MAX_ITEM_LIST_LENGTH": 8},
@@ -124,6 +126,63 @@ def test_the_weights_are_downloaded(http: TestClient, trials: tuple[TrialDetail,
     assert gone.status_code == 404
     assert f"tuner trial retrain walks {other.number}" in gone.json()["detail"]
     assert http.get("/api/v1/studies/walks/trials/9/checkpoint").status_code == 404
+
+
+@pytest.fixture
+def rows_of_the_study(settings: Settings) -> Iterator[Callable[[], list[object]]]:
+    """Everything that the database says of the study and its trials."""
+    database = Database(settings.database)
+
+    def read() -> list[object]:
+        tables = (Study.__table__, Slot.__table__, Epoch.__table__, Event.__table__)
+        with database.session() as session:
+            ours = [session.execute(sa.select(table)).all() for table in tables]
+            theirs = [
+                session.execute(sa.text(f"SELECT * FROM {table} ORDER BY 1")).all()
+                for table in ("trials", "trial_values", "trial_params", "trial_user_attributes")
+            ]
+        return [*ours, *theirs]
+
+    yield read
+    database.close()
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_trial_is_trained_again_to_the_same_bits_and_its_study_does_not_change(
+    settings: Settings,
+    trials: tuple[TrialDetail, TrialDetail],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    rows_of_the_study: Callable[[], list[object]],
+    cached: bool,
+) -> None:
+    if not cached:
+        assert command(capsys, "cache", "prune", "--yes")[0] == 0
+        assert list(settings.artifacts.glob("stages/*/*.pth")) == []
+    before = rows_of_the_study()
+    for trial in trials:
+        target = tmp_path / f"{trial.number}.pth"
+        code, said = command(capsys, "trial", "retrain", "walks", trial.number, "--output", target)
+        assert code == 0, said
+        assert f"trial {trial.number}, weights of epoch {trial.best_epoch}." in said
+        content = load_checkpoint(target)
+        assert (content["epoch"] + 1, content["best_valid_score"]) == (trial.best_epoch, trial.value)
+        assert content["rectuner"]["best_valid_result"] == trial.valid_result
+        assert content["rectuner"]["test_result"] == trial.test_result
+    assert rows_of_the_study() == before
+    # The best one's are there to compare with, to the last bit.
+    best = trials[0].number
+    assert command(capsys, "trial", "export", "walks", "--output", tmp_path / "kept.pth")[0] == 0
+    kept, again = (load_checkpoint(tmp_path / name)["state_dict"] for name in ("kept.pth", f"{best}.pth"))
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+
+
+def test_what_did_not_end_with_a_value_is_not_trained_again(
+    trials: tuple[TrialDetail, TrialDetail], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = command(capsys, "trial", "retrain", "walks", 9, "--output", tmp_path / "a.pth")
+    assert (code, "walks has no trial 9" in said) == (2, True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_kept_is_shown(

@@ -13,11 +13,13 @@ from rich.table import Table
 from model.literals import parse_literal
 from model.pictures import find_picture, restore, save_html
 from model.registry import get_model
-from tuner.cli.environment import check_writable, open_database, out, read_settings
+from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.follow import duration, values
 from tuner.cli.json_output import AsJson, to_json
 from tuner.engine import study as engine
-from tuner.engine.weights import read_weights, trial_weights
+from tuner.engine.lease import Interrupted
+from tuner.engine.retraining import retrain
+from tuner.engine.weights import read_weights, trial_weights, weights_name
 from tuner.errors import SettingsError, SpaceError
 from tuner.insight import reports
 from tuner.insight.summaries import TrialDetail, TrialSummary
@@ -125,6 +127,45 @@ def export_trial(
         escape(f"{target}: trial {weights.number} of {weights.study}, weights of epoch {weights.epoch}{so_far}."),
         soft_wrap=True,
     )
+
+
+@app.command("retrain")
+def retrain_trial(
+    study: Study,
+    number: Number,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write. Default: STUDY-trial-NUMBER.pth.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Train a trial whose weights are not kept again, in this terminal, and write them; its study does not change.
+
+    Exit code 1: they are written, but the results are not those that the study has.
+    """
+    settings = read_settings()
+    with open_database(settings) as database:
+        target = output or Path(weights_name(reports.get_study(database, study).name, number))
+        _refuse_to_overwrite(target, force)
+        with out.status(f"Trial {number}") as status:
+
+            def show(stage: str, epoch: int, epochs: int, fraction: float) -> None:
+                status.update(f"Trial {number}: {stage} epoch {max(epoch - 1, 0) + fraction:.1f}/{epochs}")
+
+            try:
+                done = retrain(database, settings, study, number, target, show)
+            except Interrupted:
+                err.print("Stopped; no file was written. What was pretrained stays in the cache.")
+                raise typer.Exit(130) from None
+    out.print(escape(f"{target}: trial {number}, weights of epoch {done.epoch}."), soft_wrap=True)
+    if done.test_result:
+        out.print(f"test: {values(done.test_result)}", soft_wrap=True)
+    if not done.same:
+        err.print(
+            f"The study has {done.recorded}, this is {done.value}: it was run with other data, versions, threads or "
+            "another processor.",
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)
 
 
 @app.command("picture")

@@ -88,7 +88,7 @@ class TrialRunner:
         if (same := self._trained_alike(claim, trial)) is not None:
             self._take_over(claim, trial, same)
             return TrialState.COMPLETED
-        run = _Run(self, claim, trial)
+        run = TrialRun(self, claim, trial)
         return run.execute()
 
     def _trained_alike(self, claim: Claim, trial: OptunaTrial) -> FrozenTrial | None:
@@ -126,7 +126,7 @@ class TrialRunner:
         patiently(transaction)
 
 
-class _Run:
+class TrialRun:
     """One attempt at one trial."""
 
     def __init__(self, runner: TrialRunner, claim: Claim, trial: OptunaTrial) -> None:

@@ -43,7 +43,7 @@ class TrialWeights:
 
     @property
     def file_name(self) -> str:
-        return f"{self.study}-trial-{self.number}.pth"
+        return weights_name(self.study, self.number)
 
     @property
     def epoch(self) -> int:
@@ -61,6 +61,11 @@ class TrialWeights:
     def write(self, file: BinaryIO) -> None:
         """Write to an open file."""
         torch.save(self.content, file)
+
+
+def weights_name(study: str, number: int) -> str:
+    """What a file with a trial's weights is called unless somebody wants another name."""
+    return f"{study}-trial-{number}.pth"
 
 
 def read_weights(database: Database, root: Path, name: str | int, number: int | None = None) -> TrialWeights:

@@ -110,14 +110,14 @@ class _Loop:
         self._state = WorkerState.IDLE
 
     def run(self) -> None:
-        self._register()
+        register(self.database, self.worker_id, self.settings.lease_seconds)
         self.keeper.start()
         try:
-            with _signals(self.keeper.ask_to_stop):
+            with stopping_by_signals(self.keeper.ask_to_stop):
                 self._work()
         finally:
             self.keeper.close()
-            self._sign_off()
+            sign_off(self.database, self.worker_id)
 
     def _work(self) -> None:
         idle_since, idle = time.monotonic(), False
@@ -301,28 +301,6 @@ class _Loop:
         with self.database.session() as session:
             return rows.find_study(session, name).id
 
-    def _register(self) -> None:
-        def step(session: Session) -> None:
-            expires = self.database.now(session) + self.settings.lease_seconds
-            session.merge(
-                Worker(
-                    id=self.worker_id,
-                    host=socket.gethostname(),
-                    pid=os.getpid(),
-                    state=WorkerState.IDLE,
-                    lease_expires=expires,
-                )
-            )
-
-        self._transact(step)
-
-    def _sign_off(self) -> None:
-        self._transact(
-            lambda session: session.execute(
-                update(Worker).where(Worker.id == self.worker_id).values(state=WorkerState.STOPPED, ended_at=utc_now())
-            )
-        )
-
     def _transact(self, step: Callable[[Session], Any]) -> None:
         def transaction() -> None:
             with self.database.transaction() as session:
@@ -331,8 +309,31 @@ class _Loop:
         patiently(transaction, also_full=True)
 
 
+def register(database: Database, worker_id: str, lease_seconds: float) -> None:
+    """Let everybody know of this process as a worker, which may then hold trials and shared stages."""
+
+    def step() -> None:
+        with database.transaction() as session:
+            expires = database.now(session) + lease_seconds
+            host, pid = socket.gethostname(), os.getpid()
+            session.merge(Worker(id=worker_id, host=host, pid=pid, state=WorkerState.IDLE, lease_expires=expires))
+
+    patiently(step)
+
+
+def sign_off(database: Database, worker_id: str) -> None:
+    """Say that the worker has ended in order."""
+
+    def step() -> None:
+        with database.transaction() as session:
+            stopped = {"state": WorkerState.STOPPED, "ended_at": utc_now()}
+            session.execute(update(Worker).where(Worker.id == worker_id).values(**stopped))
+
+    patiently(step)
+
+
 @contextmanager
-def _signals(ask_to_stop: Callable[[], None]) -> Iterator[None]:
+def stopping_by_signals(ask_to_stop: Callable[[], None]) -> Iterator[None]:
     """SIGTERM and the first Ctrl-C ask to stop, the second Ctrl-C ends the process where it is."""
     asked = False
 

@@ -192,7 +192,7 @@ def test_of_a_trial_that_runs_the_best_epoch_so_far_is_read(
         seen.append((state, read_weights(database, settings.artifacts, "study", 0)))
         raise Killed
 
-    monkeypatch.setattr(trials._Run, "_end", look)
+    monkeypatch.setattr(trials.TrialRun, "_end", look)
     with pytest.raises(Killed):
         work(settings)
     ((state, found),) = seen

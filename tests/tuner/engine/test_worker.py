@@ -12,7 +12,7 @@ from optuna.trial import TrialState as OptunaState
 
 from tuner.engine import study, worker
 from tuner.engine.replay import Replay, replay
-from tuner.engine.trial import _Run
+from tuner.engine.trial import TrialRun
 from tuner.engine.worker import run_worker
 from tuner.settings import Settings
 from tuner.space import SpaceParameter
@@ -291,7 +291,7 @@ def test_a_trial_without_a_value_leaves_no_checkpoint(
     database: Database, settings: Settings, create: Create, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study_id = create(space={"width": [4]})
-    record, done = _Run._record, []
+    record, done = TrialRun._record, []
 
     def end_in_the_second_epoch(run: Any, report: Any) -> None:
         record(run, report)
@@ -303,7 +303,7 @@ def test_a_trial_without_a_value_leaves_no_checkpoint(
             study.cancel(database, study_id)
             run.keeper.note_state(StudyState.CANCELLED)
 
-    monkeypatch.setattr(_Run, "_record", end_in_the_second_epoch)
+    monkeypatch.setattr(TrialRun, "_record", end_in_the_second_epoch)
     work(settings)
     assert slots(database)[0].state is (TrialState.FAILED if why == "raise" else TrialState.CANCELLED)
     assert kept(settings, study_id) == []
