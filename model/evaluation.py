@@ -8,6 +8,7 @@ lower id, on every device.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -33,7 +34,12 @@ _SCORES = 32_000_000
 
 @torch.inference_mode()
 def evaluate(
-    model: Recommender, dataset: SequentialDataset, phase: Phase, config: Config, epoch: int = 0
+    model: Recommender,
+    dataset: SequentialDataset,
+    phase: Phase,
+    config: Config,
+    epoch: int = 0,
+    check: Callable[[], None] | None = None,
 ) -> dict[str, float] | None:
     """Metrics of a split, rounded as RecBole rounds; None when the split is empty.
 
@@ -41,6 +47,7 @@ def evaluate(
 
     Args:
         epoch: names the random stream of sampled evaluation, so that every epoch draws anew, as RecBole does.
+        check: called before every batch of samples; may raise to interrupt, which leaves the model in evaluation mode.
 
     Raises:
         ConfigError: a list is longer than there are items.
@@ -67,6 +74,8 @@ def evaluate(
     finite = torch.tensor(True, device=device)
     step = max(1, min(config["eval_batch_size"], _SCORES // dataset.item_num))
     for rows in torch.arange(len(samples), device=device).split(step):  # type: ignore[no-untyped-call]
+        if check is not None:
+            check()
         lengths = samples.lengths(rows)
         histories = samples.padded(rows, int(lengths.max()))
         targets = samples.target[rows, None]

@@ -121,10 +121,13 @@ class StageRun:
         content = at_best_epoch(load_checkpoint(path))
         load_weights(self.model, content, path, self._config, items_digest(self._dataset, self._config))
 
-    def run_epoch(self, on_progress: Callable[[float, float], None] | None = None) -> EpochReport:
+    def run_epoch(
+        self, on_progress: Callable[[float, float], None] | None = None, check: Callable[[], None] | None = None
+    ) -> EpochReport:
         """Train one epoch and validate it where it is due.
 
-        What ``on_progress`` raises abandons the epoch: only :meth:`resume` makes this object usable again.
+        What ``on_progress`` raises, or ``check``, which is called between two batches of the validation, abandons the
+        epoch: only :meth:`resume` makes this object usable again.
 
         Raises:
             NonFiniteLoss: training diverged.
@@ -137,7 +140,7 @@ class StageRun:
         loss = train_epoch(self._objective, self._optimizer, self.epoch, number, self._config, on_progress)
         self.epoch += 1
         trained = time.perf_counter()
-        result = self._validate() if self._stage.validates else None
+        result = self._validate(check) if self._stage.validates else None
         validation = time.perf_counter() - trained
         score = result[self._config["valid_metric"].lower()] if result else None
         improved = score is not None and self._stopping.update(score)
@@ -160,11 +163,11 @@ class StageRun:
                 f"Epoch {self.epoch + 1} of {self.stage} was abandoned; resume from a checkpoint first."
             )
 
-    def _validate(self) -> Result | None:
+    def _validate(self, check: Callable[[], None] | None) -> Result | None:
         step = min(self._config["eval_step"], self.epochs)
         if step <= 0 or self.epoch % step:
             return None
-        return evaluate(self.model, self._dataset, "valid", self._config, self.epoch)
+        return evaluate(self.model, self._dataset, "valid", self._config, self.epoch, check)
 
     def save(
         self,
@@ -278,15 +281,20 @@ class StageRun:
     def _copy_of_weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
-    def result(self) -> RunResult:
-        """How the stage ended, tested with the best epoch's weights (the last ones where nothing was validated)."""
+    def result(self, check: Callable[[], None] | None = None) -> RunResult:
+        """How the stage ended, tested with the best epoch's weights (the last ones where nothing was validated).
+
+        ``check`` is called before every batch of the test; what it raises leaves the run as an abandoned epoch does.
+        """
         self._check_between_epochs()
+        self._within_epoch = True
         last = self._copy_of_weights()
         if self._best_weights is not None:
             self.model.load_state_dict(self._best_weights)
         best_epoch = self.best_epoch or self.epoch
-        test = evaluate(self.model, self._dataset, "test", self._config, best_epoch)
+        test = evaluate(self.model, self._dataset, "test", self._config, best_epoch, check)
         self.model.load_state_dict(last)
+        self._within_epoch = False
         return RunResult(best_epoch, self._stopping.best, self.best_valid_result, test)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,19 +100,25 @@ class SequentialDataset:
         return next(iter(self.item_features), "item_id")
 
 
-def load_dataset(config: Config) -> SequentialDataset:
+def load_dataset(config: Config, check: Callable[[], None] = lambda: None) -> SequentialDataset:
     """Read, filter, index, order and split the data set that ``config`` names.
+
+    Args:
+        check: called between two steps; may raise to interrupt.
 
     Raises:
         DataError: files are missing or malformed, or nothing usable is left; the message says what to change.
     """
     files = find_files(config)
     tables, sizes = read_tables(files, config)
+    check()
     known = vocabularies(tables, config)
+    check()
     if config["benchmark_filename"]:
         split = _benchmark_split(tables["inter"], sizes, known, config)
     else:
         split = split_samples(_samples(tables["inter"], known, config), config["eval_args"])
+    check()
     return _assemble(config, tables, known, split, files)
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from model.config import Config
@@ -29,10 +29,14 @@ _log = logging.getLogger(__name__)
 
 # What the files hold; a program that reads, makes or writes them otherwise has another number.
 FORMAT = 2
+# How often a process that waits for another one's preparation looks whether it should go on waiting.
+_LOCK_SECONDS = 0.5
 _SPLITS = ("train", "valid", "test")
 
 
-def load_prepared(config: Config, folder: Path, bound: float) -> SequentialDataset:
+def load_prepared(
+    config: Config, folder: Path, bound: float, check: Callable[[], None] = lambda: None
+) -> SequentialDataset:
     """The data set that ``config`` names, bit for bit what :func:`load_dataset` gives.
 
     The first process that asks prepares it while others wait; after that it is mapped. What can't be read is prepared
@@ -42,6 +46,7 @@ def load_prepared(config: Config, folder: Path, bound: float) -> SequentialDatas
         folder: where prepared data sets are.
         bound: bytes that they may take; the least recently used ones go first, and a data set that is larger is
             not kept.
+        check: called between two steps, and while another process prepares the data; may raise to interrupt.
 
     Raises:
         DataError: see :func:`load_dataset`.
@@ -52,12 +57,12 @@ def load_prepared(config: Config, folder: Path, bound: float) -> SequentialDatas
     item_file = files.folder / f"{config.dataset}.item"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f".{path.name}.lock"):
+        with _locked(folder / f".{path.name}.lock", check):
             found = _read(path, key, item_file)
             if found is None:
                 for left in folder.glob(f".{path.name}-*.tmp"):  # of a process that was killed while it wrote
                     left.unlink(missing_ok=True)
-                save_whole(path, _content(load_dataset(config)))
+                save_whole(path, _content(load_dataset(config, check)))
                 found = _read(path, key, item_file)
         with contextlib.suppress(FileNotFoundError):  # evicted by somebody else
             os.utime(path)
@@ -65,7 +70,22 @@ def load_prepared(config: Config, folder: Path, bound: float) -> SequentialDatas
     except (OSError, NotImplementedError) as error:
         _log.warning("%s: prepared data can't be kept here (%s); every process prepares its own.", folder, error)
         found = None
-    return found if found is not None else load_dataset(config)
+    return found if found is not None else load_dataset(config, check)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, check: Callable[[], None]) -> Iterator[None]:
+    lock = FileLock(path)
+    while True:
+        try:
+            lock.acquire(timeout=_LOCK_SECONDS)
+            break
+        except Timeout:
+            check()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _read(path: Path, key: str, item_file: Path) -> SequentialDataset | None:

@@ -127,3 +127,24 @@ def test_popular_negatives_are_targets_of_some_split(small_config: MakeConfig) -
     result = evaluate(model, dataset, "valid", config)
     assert result is not None
     assert result["itemcoverage@30"] <= len(targets) / dataset.item_num
+
+
+def test_an_evaluation_can_be_interrupted_between_two_batches(
+    small_config: MakeConfig, small_dataset: SequentialDataset, falling: Fixed
+) -> None:
+    class Interrupted(Exception):
+        pass
+
+    scored: list[int] = []
+    score_all = falling.score_all
+    falling.score_all = lambda histories, lengths: (scored.append(len(lengths)), score_all(histories, lengths))[1]  # type: ignore[method-assign]
+    checked: list[int] = []
+
+    def check() -> None:
+        checked.append(len(scored))
+        if len(scored) == 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        evaluate(falling, small_dataset, "valid", small_config(eval_batch_size=7), check=check)
+    assert (scored, checked) == ([7, 7], [0, 1, 2])

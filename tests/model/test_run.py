@@ -119,6 +119,35 @@ def test_an_epoch_that_is_interrupted_can_be_repeated_from_the_last_save(
     assert same(run.model.state_dict(), straight.model.state_dict())
 
 
+def test_a_validation_or_test_that_is_interrupted_can_be_repeated_from_the_last_save(
+    small_config: MakeConfig, small_dataset: SequentialDataset, tmp_path: Path
+) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    run, straight = (begin(small_config(epochs=2), small_dataset, "finetune") for _ in range(2))
+    run.run_epoch()
+    run.save(tmp_path / "one.pth")
+    with pytest.raises(Interrupted):
+        run.run_epoch(check=interrupt)
+    with pytest.raises(TrainingError, match="was abandoned"):
+        run.save(tmp_path / "two.pth")
+    run.resume(tmp_path / "one.pth")
+    run.run_epoch()
+    run.save(tmp_path / "two.pth")
+    with pytest.raises(Interrupted):
+        run.result(interrupt)
+    with pytest.raises(TrainingError, match="was abandoned"):
+        run.save(tmp_path / "three.pth")  # its weights may be another epoch's now
+    run.resume(tmp_path / "two.pth")
+    straight.run_epoch()
+    straight.run_epoch()
+    assert run.result() == straight.result()
+
+
 def test_progress_is_told_after_every_batch(small_config: MakeConfig, small_dataset: SequentialDataset) -> None:
     seen: list[tuple[float, float]] = []
     report = begin(small_config(), small_dataset, "finetune").run_epoch(lambda *step: seen.append(step))

@@ -3,7 +3,7 @@
     python recbole_side.py job.json
 
 The job names a stage, RecBole's settings and the file to write: a dictionary of tensors, numbers and texts; perhaps
-also a checkpoint to go on from.
+also a checkpoint to go on from, or one to evaluate (and then nothing is trained).
 """
 
 import json
@@ -30,6 +30,12 @@ def main(path: str) -> None:
     record = {"initial": weights(model), "items": list(dataset.field2id_token["item_id"]), "losses": [], "batches": []}
     watch(model, record)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    if job.get("evaluate"):
+        for split, data in (("valid", valid), ("test", test)):
+            found = trainer.evaluate(data, model_file=job["evaluate"], show_progress=False)
+            record[f"{split}_result"] = dict(found)
+        torch.save(plain(record), job["output"])
+        return
     if job.get("resume"):
         trainer.resume_checkpoint(job["resume"])
         record["resumed"] = {"epoch": trainer.start_epoch, "best_valid_score": trainer.best_valid_score}

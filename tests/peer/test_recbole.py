@@ -26,6 +26,14 @@ from model.run import start_run
 from model.s3rec.corruption import PretrainBatch
 from model.s3rec.objectives import PretrainObjective, pretrain_losses
 from model.training import make_optimizer
+from tuner.engine import study
+from tuner.engine.weights import read_weights
+from tuner.engine.worker import run_worker
+from tuner.insight import reports
+from tuner.settings import Settings
+from tuner.space import SearchSpace, SpaceParameter
+from tuner.specification import StudySpecification
+from tuner.store import Database
 
 # RecBole runs in a folder of its own, from where a relative path would name another file. The environment's link to its
 # interpreter is not followed (as Path.resolve() would): behind it is the Python without RecBole.
@@ -67,11 +75,12 @@ class Peer:
 
     folder: Path
 
-    def run(self, resume: str = "", **settings: Any) -> dict[str, Any]:
+    def run(self, resume: str = "", evaluate: str = "", **settings: Any) -> dict[str, Any]:
         """What RecBole did, see recbole_side.py."""
         job = {
             "dataset": "films",
             "resume": resume,
+            "evaluate": evaluate,
             "config": {**SETTINGS, "data_path": str(self.folder), **settings},
             "output": str(self.folder / "record.pth"),
         }
@@ -221,3 +230,31 @@ def test_finetuning_from_our_checkpoint_is_the_same_there_and_here(peer: Peer, l
     saved = peer.folder / theirs["checkpoint"]
     ours.save(peer.folder / "best.pth", best=True)
     assert_close(load_checkpoint(peer.folder / "best.pth")["state_dict"], load_checkpoint(saved)["state_dict"])
+
+
+def test_the_best_trial_of_a_study_has_the_same_metrics_in_recbole(peer: Peer, tmp_path: Path) -> None:
+    """The rates are too high on purpose: the best epoch is not the last."""
+    fixed: dict[str, Any] = {"pretrain_epochs": 1, "epochs": 60, "stopping_step": 1, "valid_metric": "NDCG@10"}
+    given = SETTINGS | {"data_path": str(peer.folder)} | fixed
+    del given["learning_rate"]
+    space = SearchSpace((SpaceParameter("finetune.learning_rate", "choice", (0.1, 0.3)),)).to_json()
+    settings = Settings(home=tmp_path, workers=0)
+    database = Database(settings.database)
+    database.upgrade()
+    specification = StudySpecification(name="films", model="S3Rec", dataset="films", space=space, config=given)
+    study.create(database, settings, specification)
+    run_worker(settings, exit_when_idle=True)
+    best = reports.get_study(database, "films")
+    assert best.best_trial is not None
+    trial = reports.get_trial(database, "films", best.best_trial)
+    assert trial.best_epoch is not None
+    assert trial.best_epoch < max(point.epoch for point in trial.curves if point.stage == "finetune")
+    exported = tmp_path / "exported.pth"
+    read_weights(database, settings.artifacts, "films").save(exported)
+    database.close()
+    finetune = {**fixed, "train_stage": "finetune", "pre_model_path": str(exported)}
+    theirs = peer.run(evaluate=str(exported), **finetune)
+    assert theirs["test_result"] == pytest.approx(best.best_test_result, abs=1e-6)
+    assert theirs["valid_result"] == pytest.approx(best.best_valid_result, abs=1e-6)
+    resumed = peer.run(resume=str(exported), **finetune)["resumed"]
+    assert resumed == {"epoch": trial.best_epoch, "best_valid_score": trial.value}

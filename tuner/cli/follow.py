@@ -98,9 +98,8 @@ def _picture(snapshot: Snapshot) -> RenderableType:
 
 def _study_line(study: StudySummary) -> str:
     parts = [f"{study.name} {study.state}", f"{study.trials_done}/{study.trials_total} trials"]
-    failed = study.counts.get("failed", 0) + study.counts.get("lost", 0)
-    if failed:
-        parts.append(f"{failed} failed")
+    if study.exceptions:
+        parts.append(study.exceptions)
     if study.best_value is not None:
         parts.append(f"best {study.metric} {study.best_value:.4f} (trial {study.best_trial})")
     if study.state == "paused" and study.reason is not None:

@@ -32,6 +32,8 @@ def print_outcome(study: StudySummary, console: Console = out) -> None:
         took = f" after {duration((study.ended_at - study.started_at).total_seconds())}"
     reason = f": {study.reason}" if study.reason else ""
     console.print(escape(f"{study.name} is {study.state}{took}{reason}"), soft_wrap=True)
+    counts = ", ".join(f"{count} {state}" for state, count in study.counts.items()) or "none"
+    console.print(f"Trials: {counts} (budget {study.trials_total}).")
     if study.epochs.asked:
         epochs = study.epochs
         console.print(f"Pretraining epochs: {epochs.asked} asked for, {epochs.run} run, {epochs.reused} shared.")

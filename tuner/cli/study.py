@@ -46,6 +46,7 @@ def list_studies(
     for study in page.items:
         best = "" if study.best_value is None else f"{study.metric} {study.best_value:.4f}"
         done = f"{study.trials_done}/{study.trials_total}"
+        done += f" ({study.exceptions})" if study.exceptions else ""
         table.add_row(str(study.id), study.name, study.state, done, best, study.model, study.dataset)
     out.print(table)
     if page.total > len(page.items):
@@ -61,9 +62,7 @@ def show_study(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(to_json(dataclasses.asdict(study)))
         return
-    counts = ", ".join(f"{count} {state}" for state, count in study.counts.items())
     out.print(escape(f"{study.model} on {study.dataset}, {study.sampler}, {study.direction} {study.objective}"))
-    out.print(f"Trials: {counts} (budget {study.trials_total})")
     out.print(f"Weights kept {study.weights.sentence}.")
     print_outcome(study)
     if found is not None:

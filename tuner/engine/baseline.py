@@ -10,6 +10,7 @@ from sqlalchemy import update
 from model.baseline import baseline
 from model.config import Config
 from model.data import SequentialDataset
+from tuner.engine.lease import Interrupted
 from tuner.engine.outage import is_of_storage
 from tuner.engine.patience import patiently
 from tuner.engine.plan import Plan
@@ -23,21 +24,29 @@ _log = logging.getLogger(__name__)
 _SECONDS = 300.0
 
 
-def compute_baseline(database: Database, study: Study, plan: Plan, load: Callable[[Config], SequentialDataset]) -> None:
+def compute_baseline(
+    database: Database,
+    study: Study,
+    plan: Plan,
+    load: Callable[[Config], SequentialDataset],
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Compute and store the study's baseline, unless that is done or being done.
 
     A study without a baseline is still a study, so a failure is an event and no error.
 
     Raises:
         OSError, DatasetNotFound: a disk or the data may be away.
+        Interrupted: ``check``, which is called between two batches, says so.
     """
     if not patiently(lambda: _is_ours_to_do(database, study.id)):
         return
     config = plan.fixed
     try:
-        result = baseline(config, load(config))
+        result = baseline(config, load(config), check)
     except Exception as error:
-        if is_of_storage(error):  # the trial says so too, and whoever continues it tries again
+        # Of a trial that is interrupted or meets an outage: whoever continues it tries again.
+        if isinstance(error, Interrupted) or is_of_storage(error):
             patiently(lambda: _give_back(database, study.id))
             raise
         _log.warning("The baseline of %s could not be computed: %s", study.name, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from model.config import Config
 from model.data import SequentialDataset, load_dataset
@@ -19,10 +20,11 @@ class DatasetCache:
 
     Args:
         bound: bytes that prepared data sets may take on disk; 0: none are kept.
+        check: called now and then while one is read; may raise to interrupt.
     """
 
-    def __init__(self, bound: float) -> None:
-        self._bound = bound
+    def __init__(self, bound: float, check: Callable[[], None] = lambda: None) -> None:
+        self._bound, self._check = bound, check
         self._key: str | None = None
         self._dataset: SequentialDataset | None = None
 
@@ -35,7 +37,10 @@ class DatasetCache:
         return self._dataset
 
     def _read(self, config: Config) -> SequentialDataset:
-        return load_prepared(config, cache_root() / FOLDER, self._bound) if self._bound else load_dataset(config)
+        return self._prepared(config) if self._bound else load_dataset(config, self._check)
+
+    def _prepared(self, config: Config) -> SequentialDataset:
+        return load_prepared(config, cache_root() / FOLDER, self._bound, self._check)
 
 
 def _key(config: Config) -> str:

@@ -1,4 +1,4 @@
-"""Keeping what a worker holds: one thread renews its leases however long an epoch takes."""
+"""Keeping what a worker holds: one thread renews its leases however long an epoch takes, one notices cancellations."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 # After a request to stop, an epoch that ends sooner than this is finished; a longer one is abandoned.
 GRACE_SECONDS = 3.0
 _RENEWALS_PER_LEASE = 3
+# How often a worker looks whether its trial's study was cancelled, however long a batch or a lease is.
+LOOK_SECONDS = 0.5
 
 
 class Interruption(Enum):
@@ -62,15 +64,22 @@ class LeaseKeeper:
         self._claim_lost = self._cancelled = self._stage_lost = False
         self._stop_asked_at: float | None = None
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+        self._noting = threading.Lock()
+        # Two, so that nothing that the first one does makes the second one late.
+        self._threads = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for name, target in (("leases", self._run), ("looking", self._look_around))
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """End the thread; leases are no longer renewed."""
+        """End the threads; leases are no longer renewed."""
         self._ended.set()
-        self._thread.join(timeout=self.lease_seconds)
+        for thread in self._threads:
+            thread.join(timeout=self.lease_seconds)
 
     def ask_to_stop(self) -> None:
         """Make the worker stop soon; safe within a signal handler."""
@@ -83,7 +92,7 @@ class LeaseKeeper:
 
     def hold(self, claim: Claim | None) -> None:
         """Renew this claim from now on, or none."""
-        with self._lock:
+        with self._lock, self._noting:
             self._claim, self._claim_lost, self._cancelled = claim, False, False
 
     def hold_stage(self, key: str | None) -> None:
@@ -95,6 +104,17 @@ class LeaseKeeper:
         """Take notice of the claimed study's state; None: the claim is no longer ours."""
         self._claim_lost = self._claim_lost or state is None
         self._cancelled = self._cancelled or state is StudyState.CANCELLED
+
+    def look(self) -> None:
+        """Take notice of what happened to the claim; reads only, so that no other writer makes it wait."""
+        claim = self._claim
+        if claim is None:
+            return
+        with self.database.session() as session:
+            state = claim_rows.state_of_study(session, claim)
+        with self._noting:
+            if self._claim is claim:  # else it was given back meanwhile, and the next one is not concerned
+                self.note_state(state)
 
     def check(self, *, between_epochs: bool = False) -> None:
         """Raise what must end the current work.
@@ -120,6 +140,13 @@ class LeaseKeeper:
         """Raise StageLost when the shared stage is somebody else's now."""
         if self._stage_lost:
             raise StageLost
+
+    def _look_around(self) -> None:
+        while not self._ended.wait(LOOK_SECONDS):
+            try:
+                self.look()
+            except UNAVAILABLE as error:
+                _log.debug("The study's state could not be read: %s", error)
 
     def _run(self) -> None:
         while not self._ended.wait(self.lease_seconds / _RENEWALS_PER_LEASE):

@@ -102,7 +102,7 @@ def _train(
     keeper = LeaseKeeper(database, worker, settings.lease_seconds)
     cache = StageCache(database, settings.artifacts, keeper, settings.cache_gb * 1e9, settings.checkpoint_epochs)
     plan = make_plan(StudySpecification.model_validate(study.specification))
-    load = DatasetCache(settings.prepared_gb * 1e9).load
+    load = DatasetCache(settings.prepared_gb * 1e9, keeper.check).load
     trials = OptunaTrials(database, study, plan)
     runner = TrialRunner(database, settings.artifacts, keeper, cache, study, plan, trials, load)
     trial = OptunaTrial(slot.optuna_number or 0, params, None, None, set())
@@ -148,8 +148,8 @@ class _Again(TrialRun):
         run = self._started(config, self.runner.load(config))
         while not run.finished and run.epoch < epochs:
             self.keeper.check(between_epochs=True)
-            run.run_epoch(self._watch(stage.name, run.epoch + 1, epochs))
-        return run, run.result()
+            run.run_epoch(self._watch(stage.name, run.epoch + 1, epochs), self.keeper.check)
+        return run, run.result(self.keeper.check)
 
     def _progress(
         self,

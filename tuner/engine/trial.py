@@ -149,7 +149,7 @@ class TrialRun:
                 self._save(run, path)
                 return TrialState.WAITING
             self._check(run, path)
-            report = run.run_epoch(self._watch(stage.name, run.epoch + 1, run.epochs))
+            report = run.run_epoch(self._watch(stage.name, run.epoch + 1, run.epochs), self.keeper.check)
             self._record(report)
             pruned = report.valid_score is not None and not run.finished and self._may_be_pruned()
             if pruned or run.finished or run.epoch - self._saved_epoch >= self.runner.checkpoint_epochs:
@@ -369,7 +369,7 @@ class TrialRun:
         begun = time.monotonic()
         stage = self.plan.own_stage.name
         self._progress(stage, run.epoch, run.epochs, 1.0, None, note="testing the best epoch", at_once=True)
-        result = run.result()
+        result = run.result(self.keeper.check)
         seconds = (outcome.seconds or {}) | {"test": time.monotonic() - begun}
         return replace(outcome, test_result=result.test_result, seconds=seconds)
 

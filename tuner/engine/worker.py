@@ -103,7 +103,7 @@ class _Loop:
         self.cache = StageCache(
             database, settings.artifacts, self.keeper, settings.cache_gb * 1e9, settings.checkpoint_epochs
         )
-        self.datasets = DatasetCache(settings.prepared_gb * 1e9)
+        self.datasets = DatasetCache(settings.prepared_gb * 1e9, self.keeper.check)
         self.study_id = self._study_id(options.study)
         self.outages = OutageWatch(database, settings.artifacts, self.worker_id, self.study_id)
         self._runners: dict[int, TrialRunner] = {}
@@ -164,7 +164,7 @@ class _Loop:
         self.keeper.hold(claim)
         try:
             runner = self._runner(claim.study_id)
-            compute_baseline(self.database, runner.study, runner.plan, self.datasets.load)
+            compute_baseline(self.database, runner.study, runner.plan, self.datasets.load, self.keeper.check)
             state = runner.run(claim)
         except StageBusy:
             self._put_back(claim)
@@ -206,6 +206,8 @@ class _Loop:
             self._release(claim)
         elif interruption.why is Interruption.CANCELLED:
             self._end(claim, TrialState.CANCELLED, "The study was cancelled.", None)
+            # Trials of it that wait half done are ended by a sweep, and the next one may be a third of a lease away.
+            patiently(lambda: sweep(self.database, self.settings.lease_seconds))
 
     def _went_wrong(self, claim: Claim, error: Exception) -> None:
         """Tell an outage, after which the trial goes on from its last checkpoint, from what the trial did."""

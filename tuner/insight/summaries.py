@@ -117,8 +117,15 @@ class StudySummary:
 
     @property
     def trials_done(self) -> int:
-        """Trials that ended, whichever way."""
-        return sum(count for state, count in self.counts.items() if state not in ("waiting", "running"))
+        """Trials that ended by themselves: completed, pruned, failed or lost. Cancelled ones were not done."""
+        return sum(self.counts.get(state, 0) for state in ("completed", "pruned", "failed", "lost"))
+
+    @property
+    def exceptions(self) -> str:
+        """Ended trials that did not complete, for people: "2 pruned, 1 failed, 7 cancelled"; lost ones have failed."""
+        failed = self.counts.get("failed", 0) + self.counts.get("lost", 0)
+        shown = {"pruned": self.counts.get("pruned", 0), "failed": failed, "cancelled": self.counts.get("cancelled", 0)}
+        return ", ".join(f"{count} {state}" for state, count in shown.items() if count)
 
     @property
     def ended(self) -> bool:

@@ -86,6 +86,15 @@ def renew(session: Session, now: float, claim: Claim, lease_seconds: float) -> S
     return session.scalar(select(Study.state).where(Study.id == claim.study_id))
 
 
+def state_of_study(session: Session, claim: Claim) -> StudyState | None:
+    """The state of the claimed trial's study, or None when the claim is no longer ours."""
+    return session.scalar(
+        select(Study.state)
+        .join(Slot, Slot.study_id == Study.id)
+        .where(Slot.id == claim.slot_id, Slot.attempt == claim.attempt, Slot.state == TrialState.RUNNING)
+    )
+
+
 def link(session: Session, claim: Claim, optuna_number: int) -> bool:
     """Record which Optuna trial the slot's trial is; if it is given back, it is the next to be claimed."""
     return _update(session, claim, optuna_number=optuna_number, priority=PRIORITY_BEGUN)

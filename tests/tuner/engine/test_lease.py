@@ -1,10 +1,18 @@
 from __future__ import annotations
 
-import pytest
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
 
-from tuner.engine import lease
+import pytest
+from sqlalchemy.orm import Session
+
+from tuner.engine import lease, study
 from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper, StageLost
-from tuner.store import Database, StudyState
+from tuner.store import Database, StudyState, TrialState, claims
+from tuner.store.claims import Claim
+from tuner.store.tables import Worker
 
 
 @pytest.fixture
@@ -55,6 +63,80 @@ def test_a_lost_claim_and_a_cancelled_study_end_the_trial_and_not_the_next(
     assert why(keeper) is expected
     keeper.hold(None)
     assert why(keeper) is None
+
+
+@pytest.fixture
+def claim(database: Database, create: Callable[..., int]) -> Claim:
+    create()
+    with database.transaction() as session:
+        session.add(Worker(id="w", host="h", pid=1, lease_expires=0.0))
+        session.flush()
+        claimed = claims.claim(session, database.now(session), "w", 30.0)
+    assert claimed is not None
+    return claimed
+
+
+def test_a_cancellation_is_noticed_by_looking(database: Database, keeper: LeaseKeeper, claim: Claim) -> None:
+    keeper.hold(claim)
+    keeper.look()
+    assert why(keeper) is None
+    study.cancel(database, "study")
+    assert why(keeper) is None
+    keeper.look()
+    assert why(keeper) is Interruption.CANCELLED
+
+
+def test_a_claim_that_went_to_another_is_noticed_by_looking(
+    database: Database, keeper: LeaseKeeper, claim: Claim
+) -> None:
+    keeper.hold(claim)
+    with database.transaction() as session:
+        claims.finish(session, claim, TrialState.LOST)
+    keeper.look()
+    assert why(keeper) is Interruption.LOST
+
+
+def test_a_look_at_a_trial_that_ended_meanwhile_does_not_concern_the_next(
+    database: Database, keeper: LeaseKeeper, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state_of_study = claims.state_of_study
+
+    def slow(session: Session, looked_at: Claim) -> StudyState | None:
+        state = state_of_study(session, looked_at)
+        keeper.hold(replace(claim, attempt=2))
+        return state
+
+    keeper.hold(claim)
+    study.cancel(database, "study")
+    monkeypatch.setattr(claims, "state_of_study", slow)
+    keeper.look()
+    assert why(keeper) is None
+
+
+def test_a_cancellation_is_noticed_while_leases_are_long_and_the_sweep_takes_its_time(
+    database: Database, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a renewal (every third of a lease) nor what comes after one decides how soon."""
+    goes_on = threading.Event()
+    sweeping = threading.Event()
+
+    def slow(*_arguments: object) -> None:
+        sweeping.set()
+        goes_on.wait()
+
+    monkeypatch.setattr(lease, "sweep", slow)
+    keeper = LeaseKeeper(database, "w", 0.3)
+    keeper.hold(claim)
+    keeper.start()
+    sweeping.wait()
+    study.cancel(database, "study")
+    try:
+        while why(keeper) is None:
+            time.sleep(0.01)
+        assert why(keeper) is Interruption.CANCELLED
+    finally:
+        goes_on.set()
+        keeper.close()
 
 
 def test_a_lost_stage_is_noticed_until_the_next_is_held(database: Database, keeper: LeaseKeeper) -> None:

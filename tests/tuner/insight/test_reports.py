@@ -24,6 +24,7 @@ def test_a_study_at_a_glance(filled: Filled) -> None:
     assert (study.state, study.model, study.dataset, study.sampler) == ("running", "S3Rec", "walks", "tpe")
     assert study.counts == {"completed": 6, "pruned": 1, "failed": 1, "running": 1, "waiting": 1}
     assert study.trials_done == 8
+    assert study.exceptions == "1 pruned, 1 failed"
     assert (study.best_value, study.best_trial) == (0.05, 1)  # the earlier one of two equals
     assert study.best_valid_result == {"ndcg@10": 0.05}
     assert study.best_test_result == {"ndcg@10": pytest.approx(0.045)}

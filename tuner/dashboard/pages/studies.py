@@ -111,7 +111,11 @@ def _row(study: StudySummary) -> dcc.Link:
             html.Span(
                 className="cell-trials",
                 children=[
-                    html.Span([html.B(study.trials_done), f" of {study.trials_total}"], className="small"),
+                    html.Span(
+                        [html.B(study.trials_done), f" of {study.trials_total}"],
+                        className="small",
+                        title=study.exceptions or None,
+                    ),
                     trials_bar(study),
                 ],
             ),

@@ -233,10 +233,7 @@ def _head(study: StudySummary) -> list[Component]:
 
 def _tiles(study: StudySummary) -> Component:
     running = study.counts.get("running", 0)
-    failed = study.counts.get("failed", 0) + study.counts.get("lost", 0)
-    note = ", ".join(
-        part for part in (f"{running} running" if running else "", f"{failed} failed" if failed else "") if part
-    )
+    note = ", ".join(part for part in (f"{running} running" if running else "", study.exceptions) if part)
     epochs = study.epochs
     return html.Div(
         className="tiles",
