@@ -65,7 +65,7 @@ def trials(settings: Settings) -> tuple[TrialDetail, TrialDetail]:
 
 @pytest.fixture
 def http(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(settings), base_url="http://service") as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client
 
 

@@ -179,11 +179,13 @@ def remove_finished(database: Database, root: Path, study: Study, bound: float) 
         return
     with database.session() as session:
         ended = set(rows.ended_numbers(session, study.id))
-        wanted = _wanted(session, study)
+        ranked = _ranked(session, study)
     there = {int(path.name) for path in folder.iterdir() if path.name.isdecimal()} & ended
+    # A trial that took over another one's result has trained nothing, and so has no files.
+    wanted = [number for number in ranked if number in there][: _limit(study)]
     kept: dict[int, int] = {}
     dropped: list[int] = []
-    for number in [number for number in wanted if number in there]:
+    for number in wanted:
         size = _leave_weights(folder / str(number))
         if dropped or (kept and sum(kept.values()) + size > bound):
             dropped.append(number)
@@ -199,12 +201,17 @@ def remove_finished(database: Database, root: Path, study: Study, bound: float) 
             rows.add_event(session, study.id, "weights", message)
 
 
-def _wanted(session: Session, study: Study) -> Sequence[int]:
-    """Ended trials whose weights the study keeps, the best first."""
+def _limit(study: Study) -> int | None:
+    """Of how many trials the study keeps the weights at most."""
     keep = keep_of(study)
+    return None if keep == "all" else 1 if keep == "best" else int(keep)
+
+
+def _ranked(session: Session, study: Study) -> Sequence[int]:
+    """Ended trials whose weights may be kept, the best first."""
     best = best_numbers(session, study)
-    if keep != "all":
-        return best[: 1 if keep == "best" else int(keep)]
+    if keep_of(study) != "all":
+        return best
     # After those of the search come confirmations and pruned trials.
     others = rows.ended_numbers(session, study.id, TrialState.COMPLETED, TrialState.PRUNED)
     return [*best, *sorted(set(others) - set(best))]
