@@ -68,6 +68,8 @@ def show_trial(study: Study, number: Number, as_json: AsJson = False) -> None:
         typer.echo(to_json(dataclasses.asdict(trial)))
         return
     out.print(escape(" ".join(filter(None, _row(trial)))), soft_wrap=True)
+    if trial.progress is not None and trial.progress.note:
+        out.print(escape(trial.progress.note), soft_wrap=True)
     for label, result in (("valid", trial.valid_result), ("test", trial.test_result)):
         if result:
             out.print(f"{label}: {values(result)}", soft_wrap=True)

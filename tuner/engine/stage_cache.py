@@ -39,7 +39,11 @@ Progress = Callable[[Link, int, float, float], None]
 
 
 class StageBusy(Exception):
-    """Another worker runs the stage, and the caller has something better to do than to wait."""
+    """Another worker runs the stage ``link``, and the caller has something better to do than to wait."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(link.stage.name)
+        self.link = link
 
 
 class _BeforeMissing(Exception):
@@ -69,6 +73,13 @@ class StageRequest:
     @property
     def epochs(self) -> int:
         return self.link.epochs
+
+
+def waits_for(session: Session, link: Link) -> str:
+    """What a trial waits for while another one's worker trains its stage, for people."""
+    who, done = rows.trainer(session, link.key), rows.furthest(session, link.key)
+    trained = "" if who is None else f", which {who} trains: {done} done"
+    return f"waits for {link.stage.name} epoch {link.epochs}{trained}"
 
 
 class StageCache:
@@ -124,7 +135,7 @@ class StageCache:
                 finally:
                     self._release(request.key)
             elif on_wait is None:
-                raise StageBusy
+                raise StageBusy(request.link)
             else:
                 on_wait(request.link)
                 self.keeper.check(between_epochs=True)

@@ -28,7 +28,7 @@ from tuner.engine.optuna_trials import OptunaTrial, OptunaTrials
 from tuner.engine.patience import UNAVAILABLE, patiently
 from tuner.engine.plan import Link, Plan
 from tuner.engine.promotion import arrive, ladder_of
-from tuner.engine.stage_cache import StageCache, StageRequest
+from tuner.engine.stage_cache import StageCache, StageRequest, waits_for
 from tuner.engine.trial_ending import end_trial
 from tuner.engine.weights import keeps_pruned
 from tuner.store import Database, TrialState
@@ -276,7 +276,9 @@ class TrialRun:
         return watch
 
     def _wait(self, link: Link) -> None:
-        self._progress(link.stage.name, 0, link.epochs, 0.0, None, note="another worker runs the stage that it needs")
+        with self.runner.database.session() as session:
+            note = waits_for(session, link)
+        self._progress(link.stage.name, 0, link.epochs, 0.0, None, note=note)
 
     def _progress(
         self,

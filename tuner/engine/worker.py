@@ -30,8 +30,8 @@ from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
 from tuner.engine.optuna_trials import OptunaTrials
 from tuner.engine.outage_watch import OutageWatch
 from tuner.engine.patience import may_pass, patiently
-from tuner.engine.plan import make_plan
-from tuner.engine.stage_cache import StageBusy, StageCache
+from tuner.engine.plan import Link, make_plan
+from tuner.engine.stage_cache import StageBusy, StageCache, waits_for
 from tuner.engine.sweep import sweep
 from tuner.engine.trial import TrialRunner
 from tuner.engine.trial_ending import end_trial
@@ -166,8 +166,8 @@ class _Loop:
             runner = self._runner(claim.study_id)
             compute_baseline(self.database, runner.study, runner.plan, self.datasets.load, self.keeper.check)
             state = runner.run(claim)
-        except StageBusy:
-            self._put_back(claim)
+        except StageBusy as busy:
+            self._put_back(claim, busy.link)
         except Interrupted as interruption:
             self._interrupted(claim, interruption)
         except Exception as error:  # noqa: BLE001 - whatever a trial raises is stored and shown
@@ -217,11 +217,13 @@ class _Loop:
         elif not self.outages.met(claim, error):
             self._failed(claim, describe(error))
 
-    def _put_back(self, claim: Claim) -> None:
+    def _put_back(self, claim: Claim, link: Link) -> None:
         """Let the trial wait for its stage; not claimed again at once, if nothing else passes over it."""
 
         def step(session: Session) -> None:
-            claim_rows.release(session, claim, not_before=self.database.now(session) + _IDLE_SECONDS)
+            if claim_rows.release(session, claim, not_before=self.database.now(session) + _IDLE_SECONDS):
+                waiting = {"stage": link.stage.name, "epoch": 0, "epochs": link.epochs, "fraction": 0.0}
+                rows.write_progress(session, claim.slot_id, waiting | {"note": waits_for(session, link)})
 
         self._transact(step)
 

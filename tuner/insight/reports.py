@@ -24,6 +24,7 @@ from tuner.insight.summaries import (
     TrialSummary,
     Weights,
 )
+from tuner.insight.time_left import eta_seconds
 from tuner.space import SearchSpace
 from tuner.specification import GIVEN
 from tuner.store import Database, StudyState, TrialState, tables
@@ -163,7 +164,7 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         created_at=study.created_at,
         started_at=study.started_at,
         ended_at=study.ended_at,
-        eta_seconds=_eta_seconds(session, study, counts),
+        eta_seconds=eta_seconds(session, study),
         workers_wanted=study.workers,
         workers_alive=_workers_alive(database, session),
         epochs=EpochCounts(int(asked), int(run), int(reused)),
@@ -201,28 +202,6 @@ def _best(session: Session, study: Study) -> TrialSummary | None:
     number = optuna.best_number(session, study)
     found = session.execute(_trials(study).where(Slot.optuna_number == number)).all() if number is not None else []
     return next(iter(_summaries(session, study, found)), None)
-
-
-def _eta_seconds(session: Session, study: Study, counts: dict[TrialState, int]) -> float | None:
-    """Mean duration of the finished trials times what is left, shared by the trials that run at once."""
-    if study.state is not StudyState.RUNNING:
-        return None
-    ended = session.execute(
-        select(Slot.started_at, Slot.ended_at).where(
-            Slot.study_id == study.id, Slot.state.in_((TrialState.COMPLETED, TrialState.PRUNED))
-        )
-    )
-    durations = [(end - start).total_seconds() for start, end in ended if start and end]
-    if not durations:
-        return None
-    mean = sum(durations) / len(durations)
-    running = session.scalars(
-        select(Slot.started_at).where(Slot.study_id == study.id, Slot.state == TrialState.RUNNING)
-    ).all()
-    now = utc_now()
-    left = counts.get(TrialState.WAITING, 0) * mean
-    left += sum(max(0.0, mean - (now - start).total_seconds()) for start in running if start)
-    return left / max(1, len(running))
 
 
 # Trials

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tuner.store.repository import changed_rows, upsert
 from tuner.store.states import TrialState
-from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, utc_now
+from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, Study, Worker, utc_now
 
 
 def ensure(
@@ -100,6 +100,28 @@ def add_epoch(session: Session, key: str, epoch: int, loss: float, mean_loss: fl
 def total_size(session: Session) -> int:
     """Bytes of all checkpoints of shared stages."""
     return int(session.scalar(select(func.sum(Checkpoint.size))) or 0)
+
+
+def trainer(session: Session, key: str) -> str | None:
+    """Who holds the right to run the stage, in words: "trial 3 of NAME (host:pid)"; None if nobody does."""
+    running = (Slot.worker_id == Worker.id) & (Slot.state == TrialState.RUNNING)
+    row = session.execute(
+        select(Worker.host, Worker.pid, Slot.optuna_number, Study.name)
+        .join(SharedStage, SharedStage.holder == Worker.id)
+        .outerjoin(Slot, running)
+        .outerjoin(Study, Study.id == Slot.study_id)
+        .where(SharedStage.key == key)
+        .limit(1)
+    ).first()
+    if row is None:
+        return None
+    worker = f"{row.host}:{row.pid}"
+    return f"worker {worker}" if row.optuna_number is None else f"trial {row.optuna_number} of {row.name} ({worker})"
+
+
+def furthest(session: Session, key: str) -> int:
+    """How many epochs of the stage were trained."""
+    return session.scalar(select(func.max(StageEpoch.epoch)).where(StageEpoch.stage_key == key)) or 0
 
 
 def wanted_epochs(session: Session, key: str) -> set[int]:

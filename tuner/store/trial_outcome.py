@@ -36,8 +36,8 @@ class TrialOutcome:
         seconds: computing time of the trial's own stage, and of its test, without shared stages.
         values: the parameters as the configuration got them, where Optuna stores another form.
         protocol: what the metrics were measured on, see :func:`model.protocol.protocol_of`.
-        same_as: the trial with the same parameters whose result this is; it was not trained for this one.
         error: why a failed trial failed, as "Type: message".
+        same_as: the trial with the same parameters whose result this is; it was not trained for this one.
     """
 
     best_epoch: int | None = None
@@ -46,8 +46,8 @@ class TrialOutcome:
     seconds: dict[str, float] | None = None
     values: dict[str, Any] | None = None
     protocol: dict[str, Any] | None = None
-    same_as: int | None = None
     error: str | None = None
+    same_as: int | None = None
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -308,7 +308,9 @@ def _running_card(study: StudySummary, trial: TrialSummary) -> Component:
     now = trial.progress
     params = " · ".join(filter(None, (text.params(trial.params), trial.again)))
     line: list[Any] = ["starting"]
-    if now is not None:
+    if now is not None and now.note and not now.epoch:
+        line = ["waiting"]
+    elif now is not None:
         line = [html.B(now.stage), f" epoch {now.epoch} of {now.epochs}"]
     figures_now = []
     if now is not None and now.mean_loss is not None:

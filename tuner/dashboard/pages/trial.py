@@ -207,8 +207,10 @@ def _rounded(trial: TrialDetail) -> float | None:
 
 def _progress(study: StudySummary, trial: TrialDetail) -> Component | None:
     now = trial.progress
-    if trial.state != "running" or now is None:
+    if trial.state not in ("running", "waiting") or now is None:
         return None
+    if now.note and not now.epoch:  # it waits
+        return html.Div(now.note, className="card now small")
     line: list[Any] = [html.B(now.stage), f" epoch {now.epoch} of {now.epochs}", f" · loss {text.loss(now.mean_loss)}"]
     if now.note:
         line.append(f" · {now.note}")
