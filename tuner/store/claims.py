@@ -88,11 +88,8 @@ def renew(session: Session, now: float, claim: Claim, lease_seconds: float) -> S
 
 def state_of_study(session: Session, claim: Claim) -> StudyState | None:
     """The state of the claimed trial's study, or None when the claim is no longer ours."""
-    return session.scalar(
-        select(Study.state)
-        .join(Slot, Slot.study_id == Study.id)
-        .where(Slot.id == claim.slot_id, Slot.attempt == claim.attempt, Slot.state == TrialState.RUNNING)
-    )
+    ours = and_(Slot.id == claim.slot_id, Slot.state == TrialState.RUNNING, Slot.attempt == claim.attempt)
+    return session.scalar(select(Study.state).join(Slot, Slot.study_id == Study.id).where(ours))
 
 
 def link(session: Session, claim: Claim, optuna_number: int) -> bool:
