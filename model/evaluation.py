@@ -59,12 +59,7 @@ def evaluate(
     if phase == "valid":
         samples = chosen_for_validation(samples, config)
     keys = computed_keys(config)
-    longest = longest_list(keys)
-    if longest > dataset.item_num:
-        raise ConfigError(
-            f"topk = {config['topk']} and valid_metric = {config['valid_metric']!r} ask for lists of {longest}: "
-            f"there are only {dataset.item_num - 1} items. Use a smaller k."
-        )
+    longest = _longest_list(dataset, config)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     samples = samples.to(device)
     candidates = _Candidates(dataset, config, phase, epoch, device)
@@ -102,6 +97,28 @@ def evaluate(
     results = compute(ranking, keys)
     # numpy's rounding differs from Python's in the last place; RecBole compares rounded scores.
     return {key: float(np.round(value, config["metric_decimal_place"])) for key, value in results.items()}
+
+
+def check_ranking(dataset: SequentialDataset, config: Config) -> None:
+    """Check before anything is trained that the items of a data set can be ranked as ``config`` asks for.
+
+    Raises:
+        ConfigError: a list is longer than there are items.
+        DataError: there are too few items to draw candidates from.
+    """
+    _longest_list(dataset, config)
+    for phase in ("valid", "test"):
+        _Candidates(dataset, config, phase, 0, torch.device("cpu"))
+
+
+def _longest_list(dataset: SequentialDataset, config: Config) -> int:
+    longest = longest_list(computed_keys(config))
+    if longest > dataset.item_num:
+        raise ConfigError(
+            f"topk = {config['topk']} and valid_metric = {config['valid_metric']!r} ask for lists of {longest}: "
+            f"there are only {dataset.item_num - 1} items. Use a smaller k."
+        )
+    return longest
 
 
 def rank(scores: Tensor, positives: Tensor, longest: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -49,7 +49,7 @@ def read_table(path: Path, suffix: str, config: Config) -> Table:
     Raises:
         DataError: the file or its header is malformed; the message names the file and what to change.
     """
-    header = _read_header(path, config)
+    header = read_header(path, config)
     columns = _wanted_columns(header, suffix, config)
     separator = config["field_separator"]
     # Only the fast reader takes so many rows; it knows single bytes as separators, and nothing of longer ones.
@@ -84,7 +84,12 @@ def read_table(path: Path, suffix: str, config: Config) -> Table:
     return Table(path, {name: header[name] for name in columns}, frame)
 
 
-def _read_header(path: Path, config: Config) -> dict[str, FieldType]:
+def read_header(path: Path, config: Config) -> dict[str, FieldType]:
+    """The columns of a file with their types.
+
+    Raises:
+        DataError: it can't be read, or line 1 does not name columns; says what to change.
+    """
     for key in ("field_separator", "seq_separator"):
         if not config[key]:
             raise DataError(f"{key} is empty, so nothing can be told apart in {path}. Set it to one character.")
@@ -97,15 +102,30 @@ def _read_header(path: Path, config: Config) -> dict[str, FieldType]:
         raise DataError(f"{path}, line 1: names of columns are written without quotes. Take the quotes out.")
     header: dict[str, FieldType] = {}
     for column in line.split(config["field_separator"]):
-        name, colon, kind = column.partition(":")
-        if not colon or kind not in get_args(FieldType):
-            raise DataError(
-                f"{path}, line 1: column {column!r} is not name:type. Types: {', '.join(get_args(FieldType))}."
-            )
+        name, _, kind = column.partition(":")
+        if not _is_column(column):
+            raise DataError(f"{path}, line 1: {_no_column(column, line)}")
         if name in header:
             raise DataError(f"{path}, line 1: there are two columns {name!r}. Rename one of them.")
         header[name] = kind  # type: ignore[assignment]
     return header
+
+
+def _is_column(text: str) -> bool:
+    return text.partition(":")[2] in get_args(FieldType)
+
+
+def _no_column(column: str, line: str) -> str:
+    """What is wrong with a header of which ``column`` is no ``name:type``."""
+    for separator in ("\t", ",", ";", "|", " "):
+        pieces = line.split(separator)
+        if len(pieces) > 1 and all(map(_is_column, pieces)):
+            return f"the columns are separated by {separator!r}. Set field_separator: {separator!r}."
+    types = f"Types: {', '.join(get_args(FieldType))}."
+    if ":" not in line:
+        shown = line if len(line) <= 60 else f"{line[:60]}..."
+        return f"{shown!r} names no columns. The first line must name each as name:type, e.g. user_id:token. {types}"
+    return f"column {column!r} is not name:type. {types}"
 
 
 def _wanted_columns(header: dict[str, FieldType], suffix: str, config: Config) -> list[str]:

@@ -72,10 +72,20 @@ class SequentialDataset:
                 index -1, which is the *last* attribute; True keeps that.
 
         Raises:
-            AttributeColumnMissing: the column is not loaded, or holds numbers.
+            AttributeColumnMissing: the column is not loaded, holds numbers, or has no value.
         """
         feature = self.item_features.get(name)
-        if feature is None or name not in self.tokens:
+        if feature is not None and name not in self.tokens:
+            raise AttributeColumnMissing(
+                f"item_attribute = {name!r}: {self.item_file} says that the column holds numbers (float), and an "
+                f"attribute has to be a token. Write {name}:token or {name}:token_seq in line 1."
+            )
+        if feature is not None and len(self.tokens[name]) == 1:
+            raise AttributeColumnMissing(
+                f"item_attribute = {name!r}: no item of {self.item_file} has a value of {name}, so that there is "
+                "nothing to learn from it. Fill the column, or name another one in item_attribute."
+            )
+        if feature is None:
             loaded = [column for column in self.item_features if column in self.tokens]
             raise AttributeColumnMissing(
                 f"item_attribute = {name!r}: {self.item_file} has no loaded token column of that name "
@@ -132,7 +142,10 @@ def _assemble(
     user, item = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
     train, valid, test = split
     if not len(train):
-        raise DataError(f"{files.folder}: no training sample is left: every user has too few interactions.")
+        raise DataError(
+            f"{files.folder}: no training sample is left: every user has too few interactions. With one there is no "
+            "sample, with two there is one. Loosen the filters, or give more than a share of 0 to the training."
+        )
     unused = {name for names in (config["unused_col"] or {}).values() for name in names}
     features = {
         side: {

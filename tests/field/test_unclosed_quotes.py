@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 
-from model.config import load_config
-from model.data import load_dataset
-from model.errors import DataError
-
-
-def test_the_first_line_with_an_open_quote_is_named(settings):
-    columns = {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "class"]}
-    config = load_config("S3Rec", "quotes", config_dict={"load_col": columns})
-    with pytest.raises(DataError, match=r"quotes\.item, line 5: title opens a quote that is not closed on this line"):
-        load_dataset(config)
+def test_the_first_line_with_an_open_quote_is_named(launch, http):
+    answer = launch("finetune.learning_rate choice [0.001]", dataset="quotes")
+    assert answer.status_code == 422
+    assert "quotes.item, line 5: title opens a quote that is not closed on this line" in answer.json()["detail"]
+    assert http.get("/api/v1/studies").json()["items"] == []

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from model.protocol import metric_label, protocol_of
 from tuner.engine import confirmation, pruners, samplers, warm_start
+from tuner.engine.datasets import DatasetCache
 from tuner.engine.inputs import check_inputs, pinned
 from tuner.engine.optuna_log import optuna_quiet
 from tuner.engine.plan import GridPoint, Plan, make_plan
@@ -55,7 +56,7 @@ def create(
     """
     _refuse_taken_name(database, specification.name)
     plan = make_plan(specification, written)
-    check_inputs(plan)
+    check_inputs(plan, DatasetCache(settings.prepared_gb * 1e9).load)
     remarks = review_space(plan.space, plan.definition, plan.config)
     specification = pinned(specification, plan)
     plan = make_plan(specification)

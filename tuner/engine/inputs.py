@@ -1,31 +1,119 @@
-"""What a study reads from disk, looked at before the study is created."""
+"""What a study reads from disk and can't do without, looked at before the study is created."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from model.data import catalog
-from model.errors import AttributeColumnMissing, DataError
+from model.config import Config
+from model.data import SequentialDataset, catalog
+from model.data.atomic import read_header
+from model.errors import AttributeColumnMissing, ConfigError, DataError, ModelError
+from model.evaluation import check_ranking
 from tuner.engine.given import check_given
 from tuner.engine.plan import Plan
+from tuner.errors import SpecificationError, TunerError
+from tuner.space.check import extremes
 from tuner.specification import StudySpecification
 
 # The key by which models name a column of the item file that they can't do without.
 _ATTRIBUTE = "item_attribute"
 
+Problem = ModelError | TunerError
 
-def check_inputs(plan: Plan) -> None:
-    """Check that the files are there and have the columns that the model needs.
+
+def check_inputs(plan: Plan, load: Callable[[Config], SequentialDataset]) -> None:
+    """Check that every trial can be trained, validated and measured, as far as that is known before it begins.
+
+    The data set is read for it, once for every column that trials may take for the items' attribute.
+
+    Args:
+        load: gives the data set of a configuration.
 
     Raises:
-        DatasetNotFound, AttributeColumnMissing, CheckpointError: what is missing, and the fix.
+        ModelError, TunerError: what stands in the way, and the fix. Where several things do, a SpecificationError
+            lists them all.
     """
-    folder = catalog.locate(plan.specification.dataset, plan.fixed["data_path"])
-    if _ATTRIBUTE in plan.schema:
-        for name in _attributes(plan):
-            _check_attribute(plan, folder / f"{plan.specification.dataset}.item", name)
-    check_given(plan)
+    problems = list({str(problem): problem for problem in _problems(plan, load)}.values())
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        listed = " ".join(f"({place}) {problem}" for place, problem in enumerate(problems, start=1))
+        raise SpecificationError(f"{len(problems)} things stand in the way of every trial. {listed}")
+
+
+def _problems(plan: Plan, load: Callable[[Config], SequentialDataset]) -> Iterator[Problem]:
+    unvalidated = list(_never_validates(plan))
+    yield from unvalidated
+    try:
+        check_given(plan)
+    except (ModelError, TunerError) as error:
+        yield error
+    try:
+        folder = catalog.locate(plan.specification.dataset, plan.fixed["data_path"])
+    except DataError as error:
+        yield error
+        return
+    for name in _attributes(plan):
+        config = plan.fixed if name is None else plan.config.for_stage(plan.own_stage.name, {_ATTRIBUTE: name})
+        try:
+            if name is not None:
+                _check_attribute(config, folder / f"{plan.specification.dataset}.item", name)
+        except DataError as error:
+            yield error
+            name = None
+        try:
+            dataset = load(config)
+        except ModelError as error:
+            yield error
+            continue
+        yield from _problems_of_data(dataset, config, name, validates=not unvalidated)
+
+
+def _never_validates(plan: Plan) -> Iterator[ConfigError]:
+    """Settings with which no trial would ever have a value."""
+    split = plan.fixed["eval_args"]["split"]
+    if not plan.fixed["benchmark_filename"]:
+        kind, argument = next(iter(split.items()))
+        if argument == "test_only" or (kind != "LS" and argument[1] == 0):
+            yield ConfigError(
+                f"eval_args split = {split}: leaves nothing to validate on, and a trial's value is measured there. "
+                "Use e.g. {LS: valid_and_test} or {RS: [0.8, 0.1, 0.1]}."
+            )
+        if kind != "LS" and argument[0] == 0:
+            yield ConfigError(f"eval_args split = {split}: leaves nothing to train on. Make the first share larger.")
+    searched = [parameter for parameter in plan.space.parameters if parameter.key == "eval_step"]
+    steps = [value for parameter in searched for value in extremes(parameter)] or [plan.fixed["eval_step"]]
+    for step in steps:
+        if step < 1:
+            yield ConfigError(
+                f"eval_step = {step}: nothing is ever validated, so that trials get no value. Use 1 or more."
+            )
+
+
+def _problems_of_data(
+    dataset: SequentialDataset, config: Config, attribute: str | None, validates: bool
+) -> Iterator[ModelError]:
+    if validates and not len(dataset.valid):
+        yield DataError(f"{dataset.item_file.parent}: no sample is left to validate on. {_more_samples(config)}")
+    if attribute is not None:
+        try:
+            dataset.item_attributes(attribute)
+        except DataError as error:
+            yield error
+    try:
+        check_ranking(dataset, config)
+    except ModelError as error:
+        yield error
+
+
+def _more_samples(config: Config) -> str:
+    if config["benchmark_filename"]:
+        return f"The file {config.dataset}.{config['benchmark_filename'][1]}.inter has no rows; fill it."
+    split = config["eval_args"]["split"]
+    least = {"valid_and_test": 4, "valid_only": 3}.get(str(split.get("LS")))
+    needed = f"A user needs {least} interactions for one" if least else "The users have too few interactions for one"
+    return f"{needed} with the split {split}. Loosen the filters, or use another split."
 
 
 def pinned(specification: StudySpecification, plan: Plan) -> StudySpecification:
@@ -41,31 +129,21 @@ def pinned(specification: StudySpecification, plan: Plan) -> StudySpecification:
     return specification.model_copy(update={"config": specification.config | changes})
 
 
-def _attributes(plan: Plan) -> Iterable[str]:
+def _attributes(plan: Plan) -> list[str | None]:
+    """The columns that trials may take for the items' attribute; [None] where the model has none."""
     searched = [parameter for parameter in plan.space.parameters if parameter.key == _ATTRIBUTE]
     if searched:
         return [str(value) for value in searched[0].values]
-    name = plan.config[_ATTRIBUTE]
-    return [str(name)] if name else []
+    name = plan.fixed[_ATTRIBUTE] if _ATTRIBUTE in plan.schema else None
+    return [str(name) if name else None]
 
 
-def _check_attribute(plan: Plan, file: Path, name: str) -> None:
-    columns = _columns(plan, file)
+def _check_attribute(config: Config, file: Path, name: str) -> None:
+    columns = list(read_header(file, config)) if file.is_file() else []
     if name in columns:
         return
     there = f"It has {', '.join(columns)}." if columns else "There is no such file."
     fix = "Set item_attribute to a token column of that file" if columns else "Put the item file there"
     raise AttributeColumnMissing(
-        f"item_attribute = {name!r}: data set {plan.specification.dataset} has no such column in {file}. {there} {fix}."
+        f"item_attribute = {name!r}: data set {config.dataset} has no such column in {file}. {there} {fix}."
     )
-
-
-def _columns(plan: Plan, file: Path) -> list[str]:
-    if not file.is_file():
-        return []
-    try:
-        with file.open(encoding=plan.fixed["encoding"] or "utf-8-sig") as lines:
-            header = lines.readline().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: can't be read: {error}.") from error
-    return [column.partition(":")[0] for column in header.split(plan.fixed["field_separator"])]
