@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 import sqlalchemy as sa
 import torch
 from fastapi.testclient import TestClient
+from plotly.utils import PlotlyJSONEncoder
 
 from model.checkpoint import load_checkpoint
 from model.data import synthetic
 from tuner.cli.app import main
+from tuner.dashboard.pages import trial as trial_page
 from tuner.engine import study
 from tuner.engine.worker import run_worker
 from tuner.insight import reports
@@ -193,3 +196,18 @@ def test_what_is_kept_is_shown(
     weights = http.get("/api/v1/studies/walks").json()["weights"]
     assert weights == {"keep": "best", "trials": 1, "size": best.weights_bytes}
     assert "Weights kept of the best trial: 1 trial, " in command(capsys, "study", "show", "walks")[1]
+
+
+def test_a_trials_page_has_its_weights_or_says_how_to_get_them(
+    http: TestClient, settings: Settings, trials: tuple[TrialDetail, TrialDetail]
+) -> None:
+    best, other = trials
+    database = Database(settings.database)
+    study = reports.get_study(database, "walks")
+    database.close()
+    shown, missing = (json.dumps(trial_page._metrics(study, trial), cls=PlotlyJSONEncoder) for trial in trials)
+    address = f"/api/v1/studies/walks/trials/{best.number}/checkpoint"
+    assert f'"href": "{address}"' in shown
+    assert http.get(address).status_code == 200
+    assert f"tuner trial retrain walks {other.number}" in missing
+    assert "checkpoint" not in missing

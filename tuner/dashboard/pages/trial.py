@@ -9,6 +9,7 @@ from urllib.parse import quote
 from anyio import to_thread
 from dash import ALL, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
+from rich.filesize import decimal
 
 from model.registry import BASELINE, get_model, model_names
 from tuner import insight
@@ -22,6 +23,7 @@ from tuner.dashboard.components.live import FAST_MS, SLOW_MS, Parts
 from tuner.dashboard.context import Context
 from tuner.dashboard.pages import trial_pictures
 from tuner.dashboard.pages.page import Page
+from tuner.engine.weights import weights_name
 from tuner.errors import TrialNotFound
 from tuner.insight import StudySummary, TrialDetail, figures
 
@@ -248,9 +250,25 @@ def _metrics(study: StudySummary, trial: TrialDetail) -> Component:
         text_for = "The trial ended without." if ended else "There are metrics when the trial has ended."
         return html.P(text_for, className="muted")
     baseline = study.baseline or {}
-    return metrics_table(
+    table = metrics_table(
         {"Valid": trial.valid_result, "Test": trial.test_result, f"{BASELINE} (test)": baseline.get("test")}
     )
+    return html.Div([table, _weights(study, trial)])
+
+
+def _weights(study: StudySummary, trial: TrialDetail) -> Component | None:
+    """The trained model to take away, or how to get it."""
+    if trial.state not in ("completed", "pruned"):
+        return None
+    if trial.weights_bytes is None:
+        command = html.Code(f"tuner trial retrain {study.name} {trial.number}")
+        return html.P(["Its weights are not kept. To get them: ", command], className="muted small")
+    address = f"/api/v1/studies/{quote(study.name, safe='')}/trials/{trial.number}/checkpoint"
+    # Not dcc.Link, which would ask the dashboard for the page.
+    link = html.A(
+        f"Weights of epoch {trial.best_epoch}", href=address, download=weights_name(study.name, trial.number or 0)
+    )
+    return html.P([link, f", {decimal(trial.weights_bytes)}: RecBole loads them too."], className="small")
 
 
 PAGE = Page("/studies/{name}/trials/{number}", _layout, _register)
