@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ _ARGUMENTS = [
     # A name that is nobody's, so that a foreign name can lead to this machine.
     "--host-resolver-rules=MAP rebound.example 127.0.0.1",
 ]
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ class Service:
         """Pause, resume, stop or cancel a study."""
         httpx.post(f"{self.url}/api/v1/studies/{name}/{verb}").raise_for_status()
 
-    def state_of(self, name: str) -> str:
-        return str(httpx.get(f"{self.url}/api/v1/studies/{name}", headers=self.headers).json().get("state"))
+    def state_of(self, name: str) -> str | None:
+        """The study's state, None when there is no such study."""
+        answer = httpx.get(f"{self.url}/api/v1/studies/{name}", headers=self.headers)
+        return str(answer.json()["state"]) if answer.is_success else None
 
 
 @pytest.fixture(scope="module")
@@ -75,26 +78,22 @@ def start_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     def start(workers: int) -> Service:
         home = tmp_path_factory.mktemp("service")
         synthetic.write(home / "data", "walks", users=60, items=40, classes=4, events=10, seed=1)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         environment = os.environ | {
             "TUNER_HOME": str(home),
             "TUNER_DATA_ROOT": str(home / "data"),
             "TUNER_WORKERS": str(workers),
         }
         with (home / "service.log").open("wb") as log:
-            command = [sys.executable, "-m", "tuner", "serve", "--port", str(port)]
+            # The service takes a free port itself: between a look for one and its use somebody else may take it.
+            command = [sys.executable, "-m", "tuner", "serve", "--port", "0"]
             processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
-        service = Service(f"http://127.0.0.1:{port}", home)
-        _wait_until_up(service, processes[-1])
-        return service
+        return Service(_address(home / "service.log", processes[-1]), home)
 
     yield start
     for process in processes:
         process.terminate()
     for process in processes:
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +115,7 @@ def page(browser: Any) -> Iterator[Any]:
     problems: list[str] = []
     context = browser.new_context(viewport={"width": 1360, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: problems.append(request.url) if _is_foreign(request.url) else None)
@@ -129,14 +128,14 @@ def _is_foreign(url: str) -> bool:
     return not url.startswith(("http://127.0.0.1:", "data:", "blob:"))
 
 
-def _wait_until_up(service: Service, process: subprocess.Popen[bytes]) -> None:
+def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
+    """Where the service listens, once it answers."""
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
-        assert process.poll() is None, (service.home / "service.log").read_text()
-        try:
-            httpx.get(service.url)
-        except httpx.TransportError:
-            time.sleep(0.2)
-        else:
-            return
-    pytest.fail((service.home / "service.log").read_text())
+        assert process.poll() is None, log.read_text()
+        found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+        with suppress(httpx.TransportError):
+            if found is not None and httpx.get(found.group()).is_success:
+                return found.group()
+        time.sleep(0.2)
+    pytest.fail(log.read_text())

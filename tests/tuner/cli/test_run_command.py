@@ -30,7 +30,7 @@ def trials(tuner: Tuner, study: str = "toy-study") -> list[dict[str, Any]]:
     return listed
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 180.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -112,9 +112,11 @@ def test_after_ctrl_c_the_same_command_goes_on_and_repeats_nothing(tuner: Tuner,
     text = (study / "study.yaml").read_text()
     (study / "study.yaml").write_text(text.replace("epochs: 8", "epochs: 40\n  stopping_step: 100"))
     process = start("run", study, "--workers=1")
-    until(lambda: any(trial["state"] == "completed" for trial in trials_or_none(tuner)))
+    assert process.stdout is not None
+    # What it prints is seen at once, however busy the machine is, and long before three more trials have ended.
+    assert any(" completed with " in line for line in process.stdout)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert "The same command goes on" in err
     before = [trial for trial in trials(tuner) if trial["state"] == "completed"]
@@ -183,7 +185,7 @@ def test_the_service_runs_what_is_launched_and_the_client_watches(tuner: Tuner, 
         assert process.poll() is None
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=180)
 
 
 def test_the_demo_ends_with_0_because_the_model_beats_popularity(start: Start, study: Path) -> None:
@@ -191,7 +193,7 @@ def test_the_demo_ends_with_0_because_the_model_beats_popularity(start: Start, s
     outputs = []
     for _ in range(2):
         process = start("demo", "--folder", study, "--port", "0", "--exit")
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=280)
         assert process.returncode == 0, out + err
         outputs.append(out)
     assert "Launched the study toy-study over REST: 4 trials." in outputs[0]
@@ -201,11 +203,6 @@ def test_the_demo_ends_with_0_because_the_model_beats_popularity(start: Start, s
 
 def answers(client: Client) -> bool:
     return client.health()["status"] == "ok"
-
-
-def trials_or_none(tuner: Tuner) -> list[dict[str, Any]]:
-    outcome = tuner("trial", "ls", "toy-study", "--json")
-    return json.loads(outcome.out) if outcome.code == 0 else []
 
 
 def test_a_sampled_study_is_confirmed_and_replayed_and_begins_another(tuner: Tuner, study: Path) -> None:

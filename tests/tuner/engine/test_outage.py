@@ -47,7 +47,7 @@ def test_workers_wait_for_the_database_and_go_on(
         os.kill(server.get_pid(), signal.SIGINT)  # PostgreSQL's fast shutdown
         time.sleep(8)  # more than two leases
         server.ensure_postgres_running()
-        assert worker.wait(90) == 0
+        assert worker.wait(240) == 0
         assert study.find(database, study_id).state is StudyState.COMPLETED
         with database.session() as session:
             assert set(session.scalars(sa.select(Slot.state))) == {"completed"}
@@ -58,7 +58,7 @@ def test_workers_wait_for_the_database_and_go_on(
 
 
 def _wait_for_epochs(database: Database, number: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         with database.session() as session:
             if (session.scalar(sa.select(sa.func.count()).select_from(Epoch)) or 0) >= number:

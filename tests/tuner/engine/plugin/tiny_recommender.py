@@ -65,6 +65,7 @@ class NextItem(Objective):
             raise OSError(errno.ENOSPC, "No space left on device")
         if self.config["trouble"] == "die" and self.stage == "finetune":
             os.kill(os.getpid(), signal.SIGKILL)
+        hold(self.stage, epoch)
         time.sleep(self.config["pause"])
 
     def backward(self, rows: Tensor) -> Tensor:
@@ -78,6 +79,17 @@ class NextItem(Objective):
             loss = loss * float("nan")
         loss.backward()
         return loss.detach()
+
+
+def hold(stage: str, epoch: int) -> None:
+    """Wait at the beginning of an epoch as long as a test wants: TINY_HOLD is "stage:epoch:file", epoch from 0.
+
+    The configuration does not say so, or it would be another run.
+    """
+    wanted, _, rest = os.environ.get("TINY_HOLD", "").partition(":")
+    number, _, file = rest.partition(":")
+    while stage == wanted and epoch == int(number) and os.path.exists(file):  # noqa: PTH110 - the model is small
+        time.sleep(0.02)
 
 
 def pretrain(model: Recommender, dataset: SequentialDataset, config: Config) -> Objective:
