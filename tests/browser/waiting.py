@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-_SECONDS = 20.0
+_SECONDS = 120.0
 
 
 def wait_until(page: Any, expression: str) -> None:

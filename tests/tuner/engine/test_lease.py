@@ -12,6 +12,7 @@ from tuner.engine import lease, study
 from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper, StageLost
 from tuner.store import Database, StudyState, TrialState, claims
 from tuner.store.claims import Claim
+from tuner.store.states import WorkerState
 from tuner.store.tables import Worker
 
 
@@ -148,3 +149,23 @@ def test_a_lost_stage_is_noticed_until_the_next_is_held(database: Database, keep
     keeper.hold_stage(None)
     keeper.check()
     keeper.check_stage()
+
+
+def test_a_worker_that_was_taken_for_lost_is_there_again(database: Database, keeper: LeaseKeeper) -> None:
+    with database.transaction() as session:
+        session.add(Worker(id="w", host="h", pid=1, lease_expires=0.0))
+        session.flush()
+        assert claims.sweep_workers(session, 100.0) == 1
+    keeper._renew()
+    with database.session() as session:
+        worker = session.get_one(Worker, "w")
+        assert (worker.state, worker.ended_at) == (WorkerState.IDLE, None)
+        assert worker.lease_expires > database.now(session)
+
+
+def test_a_worker_that_signed_off_stays_so(database: Database, keeper: LeaseKeeper) -> None:
+    with database.transaction() as session:
+        session.add(Worker(id="w", host="h", pid=1, lease_expires=0.0, state=WorkerState.STOPPED))
+    keeper._renew()
+    with database.session() as session:
+        assert session.get_one(Worker, "w").state is WorkerState.STOPPED

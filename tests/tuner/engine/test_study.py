@@ -184,6 +184,16 @@ def test_a_time_limit_ends_a_study_and_says_so(database: Database, create: Creat
     assert state(database, study_id) == (StudyState.COMPLETED, "time limit: 0.001 seconds are used")
 
 
+def test_the_sweep_ends_a_study_whose_last_worker_died_before_it_could(database: Database, create: Create) -> None:
+    study_id = create(space={"width": [4]})
+    claimed = claim(database)
+    with database.transaction() as session:
+        claims.finish(session, claimed, TrialState.COMPLETED)
+    assert state(database, study_id)[0] is StudyState.RUNNING
+    sweep(database, 30.0)
+    assert state(database, study_id) == (StudyState.COMPLETED, "all 1 trials are done")
+
+
 def test_deleting_removes_rows_files_and_the_optuna_study(
     database: Database, settings: Settings, create: Create
 ) -> None:

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from tuner.store import Database, StudyState, TrialState, claims, stages
 from tuner.store.claims import Claim
-from tuner.store.states import Origin
-from tuner.store.tables import Slot, Study, Worker
+from tuner.store.states import Origin, WorkerState
+from tuner.store.tables import Event, SharedStage, Slot, Study, Worker
 
 LEASE = 30.0
 
@@ -181,6 +181,80 @@ def test_expiring_a_worker_frees_what_it_held(database: Database, worker: str) -
         claims.expire_worker(session, "a")
     with database.session() as session:
         assert [one.id for one in claims.expired(session, 100.0)] == [ours.slot_id]
+
+
+def test_who_runs_a_pretraining_gets_the_trials_that_need_it(database: Database, worker: str) -> None:
+    add_study(database)
+    with database.transaction() as session:
+        session.execute(sa.update(Slot).where(Slot.ordinal < 2).values(stage_key="k", stage_epochs=5))
+        stages.ensure(session, "k", model="m", stage="pretrain", dataset="d")
+        assert stages.acquire(session, 100.0, "k", "b", LEASE, 9)
+    mine = claim(database, "b", now=110.0)
+    assert mine is not None
+    assert mine.ordinal == 0
+
+
+def test_a_trial_that_is_given_back_for_later_waits_until_then(database: Database, worker: str) -> None:
+    add_study(database, slots=1)
+    ours = claim(database, now=100.0)
+    assert ours is not None
+    with database.transaction() as session:
+        assert claims.release(session, ours, not_before=150.0)
+    assert claim(database, now=149.0) is None
+    assert claim(database, now=150.0) is not None
+
+
+def test_a_trial_that_is_given_back_after_its_study_was_cancelled_is_left_to_the_sweep(
+    database: Database, worker: str
+) -> None:
+    study_id = add_study(database, slots=1)
+    ours = claim(database, now=100.0)
+    assert ours is not None
+    with database.transaction() as session:
+        session.execute(sa.update(Study).where(Study.id == study_id).values(state=StudyState.CANCELLED))
+    with database.transaction() as session:
+        assert claims.release(session, ours)
+        assert [one.id for one in claims.expired(session, 100.0)] == [ours.slot_id]
+    assert slot(database, ours.slot_id).state is TrialState.RUNNING
+
+
+def test_a_trial_that_gets_on_has_no_losses_any_more(database: Database, worker: str) -> None:
+    add_study(database, slots=1)
+    with database.transaction() as session:
+        session.execute(sa.update(Slot).values(losses=3))
+    ours = claim(database)
+    assert ours is not None
+    with database.transaction() as session:
+        claims.note_advance(session, ours)
+    assert slot(database, ours.slot_id).losses == 0
+
+
+def test_silent_workers_are_lost_and_what_they_held_is_free(database: Database, worker: str) -> None:
+    with database.transaction() as session:
+        session.execute(sa.update(Worker).where(Worker.id == "b").values(state=WorkerState.STOPPED))
+        session.add(Worker(id="c", host="h", pid=1, lease_expires=200.0))
+        for key, holder, expires in (("k", "a", 90.0), ("l", "c", 200.0)):
+            stages.ensure(session, key, model="m", stage="pretrain", dataset="d")
+            session.execute(
+                sa.update(SharedStage).where(SharedStage.key == key).values(holder=holder, lease_expires=expires)
+            )
+        assert claims.sweep_workers(session, 100.0) == 1
+        assert claims.sweep_workers(session, 100.0) == 0
+    with database.session() as session:
+        states = dict(session.execute(sa.select(Worker.id, Worker.state)).all())
+        holders = dict(session.execute(sa.select(SharedStage.key, SharedStage.holder)).all())
+        events = session.execute(sa.select(Event.kind, Event.message)).all()
+    assert states == {"a": WorkerState.LOST, "b": WorkerState.STOPPED, "c": WorkerState.IDLE}
+    assert holders == {"k": None, "l": "c"}
+    assert events == [("worker_lost", "Worker a (process 1 on h) was not heard of for longer than its lease.")]
+
+
+def test_a_worker_that_signed_off_did_not_die(database: Database, worker: str) -> None:
+    with database.transaction() as session:
+        session.execute(sa.update(Worker).where(Worker.id == "a").values(state=WorkerState.STOPPED))
+        assert not claims.expire_worker(session, "a")
+        assert claims.expire_worker(session, "b")
+        assert claims.expire_worker(session, "never began")
 
 
 def claim_all(url: str, worker: str) -> None:
