@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pathlib
 import signal
 import time
 from dataclasses import replace
@@ -82,13 +83,14 @@ class NextItem(Objective):
 
 
 def hold(stage: str, epoch: int) -> None:
-    """Wait at the beginning of an epoch as long as a test wants: TINY_HOLD is "stage:epoch:file", epoch from 0.
+    """Wait at the beginning of an epoch as long as a file is there: TINY_HOLD is "stage:epoch:file", epoch from 0.
 
-    The configuration does not say so, or it would be another run.
+    Who waits puts a file of his own beside it. The configuration does not say so, or it would be another run.
     """
     wanted, _, rest = os.environ.get("TINY_HOLD", "").partition(":")
     number, _, file = rest.partition(":")
     while stage == wanted and epoch == int(number) and os.path.exists(file):  # noqa: PTH110 - the model is small
+        pathlib.Path(f"{file}-{os.getpid()}").touch()
         time.sleep(0.02)
 
 
