@@ -155,25 +155,25 @@ def _checked(file: IO[bytes], path: Path) -> dict[str, Any]:
 
 def _check_parts(file: IO[bytes], path: Path, beginning: bytes) -> None:
     again = "Take another copy of it, or make it again."
-    if not zipfile.is_zipfile(file):
-        if not beginning:
-            raise CheckpointError(f"{path}: is empty. {again}")
-        if beginning.startswith(b"PK"):
-            raise CheckpointError(
-                f"{path}: is cut off or damaged; its end, which says what is in it, is missing. {again}"
-            )
-        what = "a text" if beginning.isascii() else "something else"
-        raise CheckpointError(
-            f"{path}: is no checkpoint that torch.save wrote, but {what} that begins with {beginning[:20]!r}."
-        )
     try:
-        part = damaged_part(file)
+        whole = zipfile.is_zipfile(file)
+        part = damaged_part(file) if whole else None
     except OSError:
         raise
     except Exception as error:  # zipfile has a dozen for what a list of parts can have wrong
         raise CheckpointError(f"{path}: is damaged ({error}). {again}") from error
     if part is not None:
         raise CheckpointError(f"{path}: is damaged: {part} is not what was written. {again}")
+    if whole:
+        return
+    if not beginning:
+        raise CheckpointError(f"{path}: is empty. {again}")
+    if beginning.startswith(b"PK"):
+        raise CheckpointError(f"{path}: is cut off or damaged: its end, which says what is in it, is missing. {again}")
+    what = "a text" if beginning.isascii() else "something else"
+    raise CheckpointError(
+        f"{path}: is no checkpoint that torch.save wrote, but {what} that begins with {beginning[:20]!r}."
+    )
 
 
 def _read(file: IO[bytes], path: Path) -> Any:

@@ -12,6 +12,10 @@ from torch import Tensor, nn
 
 from model.errors import CheckpointError
 
+_OF_THE_RUN = ("epoch", "cur_step", "best_valid_score", "optimizer")
+# In Rectuner's own section.
+_OURS = ("best_epoch", "best_valid_result", "best_weights")
+
 
 def check_run_state(content: Mapping[str, Any], path: Path, optimizer: torch.optim.Optimizer) -> None:
     """Make sure that ``content`` is all that a run with ``optimizer`` goes on from, before any of it is taken over.
@@ -25,8 +29,11 @@ def check_run_state(content: Mapping[str, Any], path: Path, optimizer: torch.opt
     best_epoch: Any = section.get("best_epoch")
     weights: Any = section.get("best_weights")
     state = content["state_dict"]
+    missing = [name for name in _OF_THE_RUN if name not in content] + [name for name in _OURS if name not in section]
     wrong: str | None
-    if not _is_count(epoch, -1):
+    if missing:
+        wrong = f"{missing[0]} is missing"
+    elif not _is_count(epoch, -1):
         wrong = f"epoch is {epoch!r}"
     elif not _is_count(content.get("cur_step"), 0):
         wrong = f"cur_step is {content.get('cur_step')!r}"
@@ -57,7 +64,7 @@ def _shapes(weights: Mapping[str, Any]) -> dict[str, Any]:
 def _wrong_optimizer(found: Any, optimizer: torch.optim.Optimizer, *, begun: bool) -> str | None:
     """What keeps ``found`` from being a state of ``optimizer``; torch itself looks at the number of parameters only."""
     if not isinstance(found, Mapping) or not isinstance(found.get("state"), Mapping):
-        return "the optimizer's state is missing"
+        return "the optimizer's state is no mapping"
     ours = optimizer.state_dict()["param_groups"]
     groups = found.get("param_groups")
     if not isinstance(groups, list) or [_outline(group) for group in groups] != [_outline(group) for group in ours]:

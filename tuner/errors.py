@@ -107,3 +107,7 @@ class TokenNotFound(TunerError):
 
 class SettingsError(TunerError):
     """A TUNER_* setting is unusable."""
+
+
+class WrongStore(TunerError):
+    """The artifact folder is not the database's."""

@@ -302,18 +302,22 @@ def _put(content: dict[str, Any], value: Any, *keys: Any) -> None:
 
 
 WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
-    "no epoch": (lambda content: _without(content, "epoch"), "epoch is None"),
+    "no epoch": (lambda content: _without(content, "epoch"), "epoch is missing"),
     "an epoch in words": (lambda content: _put(content, "two", "epoch"), "epoch is 'two'"),
-    "no patience": (lambda content: _without(content, "cur_step"), "cur_step is None"),
+    "no patience": (lambda content: _without(content, "cur_step"), "cur_step is missing"),
     "a score in words": (lambda content: _put(content, "good", "best_valid_score"), "best_valid_score is 'good'"),
-    "no best epoch": (lambda content: _without(content, "rectuner", "best_epoch"), "best_epoch is None"),
+    "no best epoch": (lambda content: _without(content, "rectuner", "best_epoch"), "best_epoch is missing"),
+    "no best score": (lambda content: _without(content, "best_valid_score"), "best_valid_score is missing"),
+    "no best result": (lambda content: _without(content, "rectuner", "best_valid_result"), "result is missing"),
+    "no best weights": (lambda content: _without(content, "rectuner", "best_weights"), "best_weights is missing"),
+    "an optimizer in words": (lambda content: _put(content, "adam", "optimizer"), "state is no mapping"),
     "a best epoch to come": (lambda content: _put(content, 9, "rectuner", "best_epoch"), "best_epoch is 9"),
     "another best epoch": (lambda content: _put(content, 1, "rectuner", "best_epoch"), "best epoch, 1, are missing"),
     "no stage": (lambda content: _without(content, "rectuner", "stage"), "belongs to another run"),
     "no section": (lambda content: _without(content, "rectuner"), "not the state of a run"),
     "a section in words": (lambda content: _put(content, "mine", "rectuner"), "rectuner is no mapping"),
     "no protocol": (lambda content: _without(content, "rectuner", "protocol"), "was measured as None"),
-    "no optimizer": (lambda content: _without(content, "optimizer"), "optimizer's state is missing"),
+    "no optimizer": (lambda content: _without(content, "optimizer"), "optimizer is missing"),
     "an empty optimizer": (lambda content: _put(content, {}, "optimizer", "state"), "optimizer's state is empty"),
     "a parameter too many": (
         lambda content: _put(content, content["optimizer"]["state"][0], "optimizer", "state", 999),

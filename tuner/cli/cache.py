@@ -1,4 +1,4 @@
-"""``tuner cache``: the checkpoints of shared stages, which later trials and studies go on from."""
+"""``tuner cache``: the checkpoints that later trials and studies go on from, and the folder that they are in."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from typing import Annotated
 
 import typer
 from rich.filesize import decimal
+from rich.markup import escape
 
-from tuner.cli.environment import open_database, out, read_settings
-from tuner.cli.json_output import AsJson
+from tuner.cli.environment import check_writable, open_database, out, read_settings
+from tuner.cli.json_output import AsJson, to_json
 from tuner.cli.stages import print_stages
+from tuner.engine.artifact_store import adopt_store, check_store
 from tuner.engine.stage_cache import evict
+from tuner.engine.verification import Verification, verify
 from tuner.insight import stages
 
-app = typer.Typer(no_args_is_help=True, help="Checkpoints of shared pretraining: list, prune.")
+app = typer.Typer(no_args_is_help=True, help="Checkpoints of shared pretraining: list, prune, verify.")
 
 
 @app.command("ls")
@@ -47,6 +50,7 @@ def prune_cache(
     """
     settings = read_settings()
     with open_database(settings) as database:
+        check_store(database, settings.artifacts)
         use = stages.cache_use(database)
         excess = min(use.evictable, use.size - int(keep_gb * 1e9))
         if excess <= 0:
@@ -57,3 +61,48 @@ def prune_cache(
             typer.confirm(question, abort=True)
         freed = evict(database, settings.artifacts, keep_gb * 1e9)
     out.print(f"{decimal(freed)} deleted.")
+
+
+@app.command("verify")
+def verify_cache(as_json: AsJson = False) -> None:
+    """Look at every checkpoint, of shared stages and of trials; exits with 1 if one is damaged or missing.
+
+    What is damaged is moved to the folder damaged, where the last few are kept, and is trained again when it is needed.
+    """
+    settings = read_settings()
+    with open_database(settings) as database:
+        check_store(database, settings.artifacts)
+        found = verify(database, settings.artifacts)
+    if as_json:
+        typer.echo(to_json(found))
+    else:
+        _print(found)
+    if found.damaged:
+        raise typer.Exit(1)
+
+
+def _print(found: Verification) -> None:
+    for one in found.damaged:
+        out.print(escape(f"{one.of}: {one.problem}"), soft_wrap=True)
+        if one.moved is not None:
+            out.print(escape(f"  It is now {one.moved}."), soft_wrap=True)
+    looked = f"{found.checkpoints} checkpoints, {decimal(found.size)}"
+    out.print(
+        f"{looked}: {len(found.damaged)} damaged." if found.damaged else f"{looked}: all are as they were written."
+    )
+
+
+@app.command("adopt")
+def adopt_folder(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Make the artifact folder that is set the database's, because the one it had is lost.
+
+    A folder that was moved needs nothing: its file store-id moves with it. Workers that use another folder have to be
+    stopped first. What the folder lacks is trained again when it is needed.
+    """
+    settings = read_settings()
+    check_writable(settings.artifacts, "TUNER_ARTIFACT_ROOT or TUNER_HOME")
+    with open_database(settings) as database:
+        if not yes:
+            typer.confirm(f"Use {settings.artifacts} instead of the artifact folder of before?", abort=True)
+        adopt_store(database, settings.artifacts)
+    out.print(f"{settings.artifacts} is the artifact folder of this database.", soft_wrap=True)

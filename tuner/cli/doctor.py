@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from tuner.cli.environment import check_writable, open_database, out, read_settings
+from tuner.engine.artifact_store import check_store
 from tuner.engine.machine import cores, own_gpus, workers_wanted
 from tuner.errors import SettingsError, TunerError
 from tuner.insight import installation
@@ -52,6 +53,8 @@ def _database(settings: Settings) -> str:
 
 def _artifacts(settings: Settings) -> str:
     check_writable(settings.artifacts, "TUNER_ARTIFACT_ROOT or TUNER_HOME")
+    with open_database(settings) as database:
+        check_store(database, settings.artifacts)
     free = shutil.disk_usage(settings.artifacts).free
     if free < _ENOUGH_BYTES:
         raise SettingsError(

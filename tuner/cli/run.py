@@ -34,6 +34,7 @@ from tuner.cli.requests import (
 )
 from tuner.cli.serve import WorkersPerGpu
 from tuner.engine import study as engine
+from tuner.engine.artifact_store import join_store
 from tuner.engine.supervisor import Supervisor
 from tuner.errors import SpecificationError, StudyNotFound
 from tuner.insight import installation, reports, snapshot
@@ -81,6 +82,7 @@ def run_study(
     if output_file is not None:
         check_writable(output_file.absolute().parent, "--output_file")
     with open_database(settings) as database:
+        join_store(database, settings.artifacts)
         _create_or_resume(database, settings, assembled)
         last = _run(database, settings, specification.name)
         print_outcome(last.study)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from model.data.catalog import locate
 from model.errors import DatasetNotFound
+from tuner.engine.artifact_store import require_store
 from tuner.engine.patience import FULL, sqlite_error
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -80,6 +81,7 @@ class Places:
     def probe(self) -> Outage | None:
         """Try what trials do: write into the artifact folder, read the data set. What is away now, or None."""
         try:
+            require_store(self.artifacts)
             _write(self.artifacts)
             folder = locate(self.dataset, self.data[0])
             with next(folder.glob("*.inter")).open("rb") as file:

@@ -1,8 +1,9 @@
 """Shared stages: have it, resume it, wait for whoever runs it, or run it.
 
 The files ``<artifacts>/stages/<key>/<epoch>.pth`` and their rows can disagree after a crash; whoever acquires
-a stage puts that right. A file is written before its row and deleted after it, so a row's file is there
-unless it was evicted a moment ago.
+a stage puts that right, and nobody else. A file is written before its row and deleted after it, so a row's file is
+there unless it was evicted a moment ago. The row has the file's SHA-256, and a file that has another is not used; one
+without a row is looked at by whoever could go on from it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from model.data import SequentialDataset
 from model.errors import CheckpointError
 from model.recommender import ModelDefinition
 from model.run import EpochReport, StageRun, start_run
+from tuner.engine.artifact_store import require_store
 from tuner.engine.artifacts import stage_checkpoint, stage_folder
+from tuner.engine.integrity import check_digest, require_damage, set_aside, told
 from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper, StageLost
 from tuner.engine.patience import patiently
 from tuner.engine.plan import Link
-from tuner.store import Database
+from tuner.store import Database, repository
 from tuner.store import claims as claim_rows
 from tuner.store import stages as rows
 from tuner.store.claims import Claim
@@ -96,6 +99,7 @@ class StageCache:
     ) -> None:
         self.database, self.root, self.keeper, self.bound = database, root, keeper, bound
         self.checkpoint_epochs = checkpoint_epochs
+        self._distrusted: set[Path] = set()
 
     def obtain(
         self,
@@ -150,26 +154,29 @@ class StageCache:
         self._transact(lambda session: rows.ensure(session, link.key, stage=link.stage.name, before=before, **names))
 
     def _resumable(self, request: StageRequest) -> bool:
-        with self.database.session() as session:
-            return bool(rows.checkpoints_upto(session, request.key, request.epochs))
+        return any(epoch <= request.epochs for epoch in _epochs(stage_folder(self.root, request.key)))
 
-    def discard(self, path: Path) -> None:
-        """Delete a checkpoint that turned out to be damaged (or gone)."""
-        self._delete(path.parent.name, int(path.stem))
+    def distrust(self, path: Path) -> None:
+        """Do not use a checkpoint that turned out to be damaged; whoever holds its stage next sets it aside."""
+        self._distrusted.add(path)
 
     def evict(self) -> int:
         """Delete what nobody uses beyond the bound; returns the bytes freed."""
         return evict(self.database, self.root, self.bound)
 
     def _ready(self, key: str, epoch: int) -> Path | None:
+        """The checkpoint, None when there is none that is known to be as it was written."""
         path = stage_checkpoint(self.root, key, epoch)
-        with self.database.transaction() as session:
-            if epoch not in rows.checkpoints_upto(session, key, epoch)[:1]:
-                return None
-            if not path.is_file():
-                rows.forget_checkpoint(session, key, epoch)
-                return None
-            rows.touch(session, key, epoch)
+        with self.database.session() as session:
+            known = rows.digests(session, key)
+        digest = known.get(epoch)
+        if digest is None or path in self._distrusted:
+            return None
+        try:
+            check_digest(path, (digest,))
+        except CheckpointError:
+            return None  # its row is for the holder to drop
+        self._transact(lambda session: rows.touch(session, key, epoch))
         return path
 
     def _acquire(self, request: StageRequest) -> bool:
@@ -192,7 +199,7 @@ class StageCache:
     def _run(self, request: StageRequest, claim: Claim, on_progress: Progress, initial: Path | None) -> None:
         self._reconcile(request.key)
         keep = {*request.keep, request.epochs}
-        run = self._begin(request, initial)
+        run = self._begin(request, claim, initial)
         saved = run.epoch
         if run.epoch == 0 and request.epochs == 0:
             self._save(run, request.key, keep)
@@ -215,19 +222,48 @@ class StageCache:
                 self._drop(key, saved, keep)
             raise
 
-    def _begin(self, request: StageRequest, initial: Path | None) -> StageRun:
-        """A run that stands at the nearest checkpoint below the wanted epoch, or at the start."""
+    def _begin(self, request: StageRequest, claim: Claim, initial: Path | None) -> StageRun:
+        """A run that stands at the nearest usable checkpoint up to the wanted epoch, or at the start."""
         with self.database.session() as session:
-            epochs = rows.checkpoints_upto(session, request.key, request.epochs)
-        for epoch in epochs:
+            known = rows.digests(session, request.key)
+        found = _epochs(stage_folder(self.root, request.key))
+        for epoch in sorted((epoch for epoch in found if epoch <= request.epochs), reverse=True):
+            path = stage_checkpoint(self.root, request.key, epoch)
             run = self._fresh(request)
             try:
-                run.resume(stage_checkpoint(self.root, request.key, epoch))
-                return run
+                sha256 = self._resume(run, path, epoch, known.get(epoch))
             except CheckpointError as error:
-                _log.warning("A stage's checkpoint can't be used and is dropped: %s", error)
-                self._delete(request.key, epoch)
+                require_damage(error)
+                self._set_aside(request, claim, epoch, error)
+                continue
+            if known.get(epoch) is None:  # of a worker that was killed before it wrote the row, or of an older version
+                self._add(request.key, epoch, sha256, kept=epoch in {*request.keep, request.epochs})
+            return run
         return self._from_before(request, initial)
+
+    def _resume(self, run: StageRun, path: Path, epoch: int, digest: str | None) -> str:
+        """Let the run go on from the checkpoint; returns the SHA-256."""
+        if path in self._distrusted:
+            raise CheckpointError(f"{path}: could not be used.")
+        sha256 = check_digest(path, () if digest is None else (digest,))
+        run.resume(path)
+        if run.epoch != epoch:
+            raise CheckpointError(f"{path}: is what the stage was after {run.epoch} epochs.")
+        return sha256
+
+    def _set_aside(self, request: StageRequest, claim: Claim, epoch: int, error: CheckpointError) -> None:
+        _log.warning("A stage's checkpoint can't be used: %s", error)
+        path = stage_checkpoint(self.root, request.key, epoch)
+        moved = set_aside(self.root, path)
+        message = told(error, moved, f"{request.link.stage.name} is run again from the checkpoint before it.")
+
+        def step(session: Session) -> None:
+            rows.forget_checkpoint(session, request.key, epoch)
+            number = repository.optuna_number(session, claim.slot_id)
+            repository.add_event(session, claim.study_id, "damaged", message, trial=number)
+
+        self._transact(step)
+        self._distrusted.discard(path)
 
     def _from_before(self, request: StageRequest, initial: Path | None) -> StageRun:
         """A run at its start, with the weights of the stage before it if there is one."""
@@ -238,8 +274,9 @@ class StageCache:
         try:
             return self._fresh(request, initial)
         except CheckpointError as error:
+            require_damage(error)
             _log.warning("A stage's checkpoint can't be used and is computed again: %s", error)
-            self.discard(initial)
+            self.distrust(initial)
             raise _BeforeMissing from None
 
     def _fresh(self, request: StageRequest, initial: Path | None = None) -> StageRun:
@@ -273,11 +310,13 @@ class StageCache:
 
     def _save(self, run: StageRun, key: str, keep: Collection[int]) -> None:
         self.keeper.check_stage()
-        path = stage_checkpoint(self.root, key, run.epoch)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        run.save(path)
-        size, epoch = path.stat().st_size, run.epoch
-        self._transact(lambda session: rows.add_checkpoint(session, key, epoch, size=size, kept=epoch in keep))
+        require_store(self.root)
+        sha256 = run.save(stage_checkpoint(self.root, key, run.epoch))
+        self._add(key, run.epoch, sha256, kept=run.epoch in keep)
+
+    def _add(self, key: str, epoch: int, sha256: str, *, kept: bool) -> None:
+        size = stage_checkpoint(self.root, key, epoch).stat().st_size
+        self._transact(lambda session: rows.add_checkpoint(session, key, epoch, size=size, kept=kept, sha256=sha256))
 
     def _drop(self, key: str, epoch: int, keep: Collection[int]) -> None:
         """Delete a checkpoint that only served to resume this run, unless a trial wants just that epoch."""
@@ -292,21 +331,16 @@ class StageCache:
         patiently(lambda: _delete(self.database, self.root, key, epoch))
 
     def _reconcile(self, key: str) -> None:
-        """Make rows and files agree; only the holder of the stage writes either."""
+        """Drop rows whose files are gone, and files that were never finished; only the holder of the stage may."""
+        require_store(self.root)
         folder = stage_folder(self.root, key)
         folder.mkdir(parents=True, exist_ok=True)
-        found: dict[int, int] = {}
-        for path in folder.iterdir():
-            if path.suffix == ".pth" and path.stem.isdecimal():
-                found[int(path.stem)] = path.stat().st_size
-            else:
-                path.unlink(missing_ok=True)  # what a killed worker left half-written
+        for left in folder.glob(".*.tmp"):  # what a killed worker left half-written
+            left.unlink(missing_ok=True)
+        found = _epochs(folder)
         with self.database.transaction() as session:
-            known = set(rows.checkpoints_upto(session, key, 2**31 - 1))
-            for epoch in known - set(found):
+            for epoch in set(rows.digests(session, key)) - found:
                 rows.forget_checkpoint(session, key, epoch)
-            for epoch in set(found) - known:
-                rows.add_checkpoint(session, key, epoch, size=found[epoch], kept=False)
 
     def _transact(self, step: Callable[[Session], None]) -> None:
         def transaction() -> None:
@@ -329,8 +363,12 @@ def evict(database: Database, root: Path, bound: float) -> int:
     for checkpoint in unused:
         if freed >= excess:
             break
-        _delete(database, root, checkpoint.stage_key, checkpoint.epoch)
-        freed += checkpoint.size
+        with database.transaction() as session:
+            # Somebody may have begun to use it since.
+            free = rows.forget_unused(session, database.now(session), checkpoint.stage_key, checkpoint.epoch)
+        if free:
+            stage_checkpoint(root, checkpoint.stage_key, checkpoint.epoch).unlink(missing_ok=True)
+            freed += checkpoint.size
     return freed
 
 
@@ -338,3 +376,7 @@ def _delete(database: Database, root: Path, key: str, epoch: int) -> None:
     with database.transaction() as session:
         rows.forget_checkpoint(session, key, epoch)
     stage_checkpoint(root, key, epoch).unlink(missing_ok=True)
+
+
+def _epochs(folder: Path) -> set[int]:
+    return {int(path.stem) for path in folder.glob("*.pth") if path.stem.isdecimal()}

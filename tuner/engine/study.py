@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from tuner.engine import confirmation
 from tuner.engine.additions import enqueue, raise_budget, retry_trial
+from tuner.engine.artifact_store import check_store
 from tuner.engine.artifacts import study_folder
 from tuner.engine.creation import create
 from tuner.engine.optuna_log import optuna_quiet
@@ -128,6 +129,7 @@ def delete(database: Database, settings: Settings, name_or_id: str | int) -> Non
     Raises:
         StudyNotFound: there is none (any more).
         StudyStateError: it has not ended, or trials of it are still being abandoned.
+        WrongStore: the artifact folder is another database's, and so are the files in it.
     """
     with database.session() as session:
         study = rows.find_study(session, name_or_id)
@@ -136,6 +138,7 @@ def delete(database: Database, settings: Settings, name_or_id: str | int) -> Non
         raise StudyStateError(f"{study.name} is {study.state}. Cancel it first.")
     if running:
         raise StudyStateError(f"{running} trials of {study.name} are still ending. Try again in a moment.")
+    check_store(database, settings.artifacts)
     # The row goes last, so that a crash on the way leaves a study that can be deleted again.
     with optuna_quiet():
         if study.optuna_name in optuna.get_all_study_names(database.storage):

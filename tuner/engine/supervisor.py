@@ -10,6 +10,7 @@ from collections.abc import Callable
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tuner.engine.artifact_store import join_store
 from tuner.engine.executors import Executor
 from tuner.engine.executors.local import LocalExecutor
 from tuner.engine.machine import own_gpus, workers_wanted
@@ -54,7 +55,13 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Begin; studies that were running when the last service ended go on by themselves."""
+        """Begin; studies that were running when the last service ended go on by themselves.
+
+        Raises:
+            WrongStore: the artifact folder is not the database's, so no worker would begin.
+        """
+        if self.wanted:
+            join_store(self._database, self.settings.artifacts)
         self._thread.start()
 
     def stop(self) -> None:

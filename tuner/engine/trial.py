@@ -22,7 +22,9 @@ from model.errors import CheckpointError
 from model.protocol import protocol_of
 from model.recommender import Stage
 from model.run import EpochReport, StageRun, start_run
+from tuner.engine.artifact_store import require_store
 from tuner.engine.artifacts import final_checkpoint, trial_folder
+from tuner.engine.integrity import check_digest, require_damage, set_aside, told
 from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
 from tuner.engine.optuna_trials import OptunaTrial, OptunaTrials
 from tuner.engine.patience import UNAVAILABLE, patiently
@@ -35,6 +37,7 @@ from tuner.store import Database, TrialState
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows
 from tuner.store import stages as stage_rows
+from tuner.store import trial_files as file_rows
 from tuner.store.claims import Claim
 from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study
@@ -145,8 +148,7 @@ class TrialRun:
             run = self._started(config, dataset)
         self._saved_epoch = run.epoch
         while not run.finished:
-            if self._pauses(run):
-                self._save(run, path)
+            if self._pauses(run, path):
                 return TrialState.WAITING
             self._check(run, path)
             report = run.run_epoch(self._watch(stage.name, run.epoch + 1, run.epochs), self.keeper.check)
@@ -169,9 +171,20 @@ class TrialRun:
 
     def _save(self, run: StageRun, path: Path) -> None:
         if run.epoch > self._saved_epoch:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            run.save(path)
+            require_store(self.runner.artifacts)
+            run.save(path, announce=partial(self._announce, path.name))
             self._saved_epoch = run.epoch
+
+    def _announce(self, name: str, sha256: str) -> None:
+        """Record what a file of this trial will hold; who has lost the trial writes none."""
+
+        def step(session: Session) -> None:
+            now, lease = self.runner.database.now(session), self.keeper.lease_seconds
+            if claim_rows.renew(session, now, self.claim, lease) is None:
+                raise Interrupted(Interruption.LOST)
+            file_rows.announce(session, self.claim.slot_id, name, sha256)
+
+        self.runner._transact(step)
 
     def _config(self, stage: Stage) -> Config:
         config = self.plan.stage_config(stage, self.trial.params)
@@ -180,24 +193,40 @@ class TrialRun:
     def _may_be_pruned(self) -> bool:
         return self.claim.confirms is None and patiently(self.trial.should_prune)
 
-    def _pauses(self, run: StageRun) -> bool:
+    def _pauses(self, run: StageRun, path: Path) -> bool:
         """Whether the trial was given back at a rung of successive halving, to go on when it is promoted."""
         ladder, score = self.runner.ladder, run.best_valid_score
-        if ladder is None or score is None or self.claim.confirms is not None:
+        if ladder is None or score is None or self.claim.confirms is not None or ladder.rung(run.epoch) is None:
             return False
+        self._save(run, path)  # once it is given back, the file is for others to write
         return not patiently(lambda: arrive(self.runner.database, ladder, self.claim, run.epoch, score))
 
     def _resumed(self, path: Path, config: Config, dataset: SequentialDataset) -> StageRun | None:
         """The run as the last attempt left it, None when there is nothing (usable) left."""
         if not path.is_file():
             return None
+        with self.runner.database.session() as session:
+            digests = file_rows.digests(session, self.claim.slot_id, path.name)
         run = start_run(self.plan.definition, self.plan.own_stage.name, config, dataset)
         try:
+            check_digest(path, digests)
             run.resume(path)
         except CheckpointError as error:
-            _log.warning("Trial %d starts its stage again: %s", self.trial.number, error)
+            require_damage(error)
+            self._set_aside(path, error)
             return None
         return run
+
+    def _set_aside(self, path: Path, error: CheckpointError) -> None:
+        _log.warning("Trial %d starts its stage again: %s", self.trial.number, error)
+        moved = set_aside(self.runner.artifacts, path)
+        message = told(error, moved, f"The trial's {self.plan.own_stage.name} is run again from its beginning.")
+
+        def step(session: Session) -> None:
+            file_rows.forget(session, self.claim.slot_id, path.name)
+            rows.add_event(session, self.claim.study_id, "damaged", message, trial=self.trial.number)
+
+        self.runner._transact(step)
 
     def _started(self, config: Config, dataset: SequentialDataset) -> StageRun:
         definition, stage = self.plan.definition, self.plan.own_stage.name
@@ -210,8 +239,9 @@ class TrialRun:
         except CheckpointError as error:
             if initial is None:
                 raise
+            require_damage(error)
             _log.warning("A shared checkpoint can't be used and is computed again: %s", error)
-            self.runner.cache.discard(initial)
+            self.runner.cache.distrust(initial)
         return start_run(definition, stage, config, dataset, initial=self._shared(dataset))
 
     def _shared(self, dataset: SequentialDataset) -> Path | None:
@@ -352,7 +382,9 @@ class TrialRun:
             outcome = self._tested(run, outcome)
         if state is OptunaState.COMPLETE or keeps_pruned(self.runner.study):
             path = final_checkpoint(self.runner.artifacts, self.claim.study_id, self.trial.number)
-            run.save(path, best=True, test_result=outcome.test_result)
+            require_store(self.runner.artifacts)
+            announce = partial(self._announce, path.name)
+            run.save(path, best=True, test_result=outcome.test_result, announce=announce)
         database, name, number = self.runner.database, self.runner.study.optuna_name, self.trial.number
         patiently(lambda: end_trial(database, name, number, state, outcome, run.best_valid_score))
         return ENDINGS[state]

@@ -18,14 +18,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from model.checkpoint import at_best_epoch, load_checkpoint, save_checkpoint
+from model.errors import CheckpointError
 from model.registry import get_model
 from tuner.engine.artifacts import FINAL, final_checkpoint, study_folder, trial_folder
+from tuner.engine.integrity import check_digest
 from tuner.errors import TrialNotFound, WeightsNotKept
 from tuner.specification import StudySpecification
 from tuner.store import Database, TrialState
 from tuner.store import repository as rows
+from tuner.store import trial_files as file_rows
 from tuner.store.optuna_tables import best_number, best_numbers, result_of
-from tuner.store.tables import Study
+from tuner.store.tables import Slot, Study
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def trial_weights(database: Database, root: Path, name: str | int, number: int) 
     Raises:
         StudyNotFound, TrialNotFound: there is none such.
         WeightsNotKept: the trial has no weights here; says whose there are, and how to get these again.
+        CheckpointError: the file of an ended trial is not as it was written.
     """
     with database.session() as session:
         study = rows.find_study(session, name)
@@ -124,8 +128,20 @@ def trial_weights(database: Database, root: Path, name: str | int, number: int) 
     # Earlier versions kept the state of the best trial.
     for path in (kept, trial_folder(root, study.id, number) / f"{stage}.pth"):
         if path.is_file():
+            if slot.state.ended:  # another one may be written at this moment
+                _check(database, path, study, slot)
             return path
     raise WeightsNotKept(_why(study, number, slot.state, root, best))
+
+
+def _check(database: Database, path: Path, study: Study, slot: Slot) -> None:
+    with database.session() as session:
+        digests = file_rows.digests(session, slot.id, path.name)
+    try:
+        check_digest(path, digests)
+    except CheckpointError as error:
+        again = f"To get these weights again: tuner trial retrain {study.name} {slot.optuna_number}"
+        raise CheckpointError(f"{error} {again}") from error
 
 
 def _why(study: Study, number: int, state: TrialState, root: Path, best: int | None) -> str:

@@ -22,6 +22,7 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from tuner.engine.artifact_store import join_store
 from tuner.engine.baseline import compute_baseline
 from tuner.engine.datasets import DatasetCache
 from tuner.engine.ending import settle
@@ -36,6 +37,7 @@ from tuner.engine.sweep import sweep
 from tuner.engine.trial import TrialRunner
 from tuner.engine.trial_ending import end_trial
 from tuner.engine.weights import remove_ended, remove_finished
+from tuner.errors import TunerError
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
 from tuner.store import Database, TrialState
@@ -76,6 +78,7 @@ def run_worker(settings: Settings, *, study: str | None = None, exit_when_idle: 
 
     Raises:
         DatabaseError: the database can't be used.
+        WrongStore: the artifact folder is not the database's.
         StudyNotFound: there is no such study.
     """
     run_with(settings, WorkerOptions(study, 0.0 if exit_when_idle else None))
@@ -90,6 +93,7 @@ def run_with(settings: Settings, options: WorkerOptions) -> None:
     database = Database(settings.database)
     patiently(database.upgrade)
     try:
+        join_store(database, settings.artifacts)
         _Loop(database, settings, options).run()
     finally:
         database.close()
@@ -366,7 +370,11 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     settings = Settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    run_with(settings, WorkerOptions(chosen.study, chosen.idle_exit, chosen.parent, chosen.id))
+    try:
+        run_with(settings, WorkerOptions(chosen.study, chosen.idle_exit, chosen.parent, chosen.id))
+    except TunerError as error:
+        _log.error("%s", error)
+        return 2
     return 0
 
 

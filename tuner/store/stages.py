@@ -64,8 +64,14 @@ def checkpoints_upto(session: Session, key: str, epoch: int) -> Sequence[int]:
     ).all()
 
 
-def add_checkpoint(session: Session, key: str, epoch: int, *, size: int, kept: bool) -> None:
-    values = {"stage_key": key, "epoch": epoch, "size": size, "kept": kept}
+def digests(session: Session, key: str) -> dict[int, str | None]:
+    """The SHA-256 of each of the stage's checkpoints by its epoch; None where it is not known."""
+    found = select(Checkpoint.epoch, Checkpoint.sha256).where(Checkpoint.stage_key == key)
+    return dict(session.execute(found).all())
+
+
+def add_checkpoint(session: Session, key: str, epoch: int, *, size: int, kept: bool, sha256: str) -> None:
+    values = {"stage_key": key, "epoch": epoch, "size": size, "kept": kept, "sha256": sha256}
     upsert(session, Checkpoint, values | {"used_at": utc_now()}, ("stage_key", "epoch"))
 
 
@@ -77,6 +83,15 @@ def is_kept(session: Session, key: str, epoch: int) -> bool:
 
 def forget_checkpoint(session: Session, key: str, epoch: int) -> None:
     session.execute(delete(Checkpoint).where(Checkpoint.stage_key == key, Checkpoint.epoch == epoch))
+
+
+def forget_unused(session: Session, now: float, key: str, epoch: int) -> bool:
+    """Drop the row of a checkpoint; False when its stage is in use, whose holder alone may do that."""
+    session.get(SharedStage, key, with_for_update=True)  # nobody begins to run it meanwhile
+    if session.scalar(select(SharedStage.key).where(SharedStage.key == key, SharedStage.key.in_(used(now)))):
+        return False
+    forget_checkpoint(session, key, epoch)
+    return True
 
 
 def touch(session: Session, key: str, epoch: int) -> None:

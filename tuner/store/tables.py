@@ -247,6 +247,17 @@ class Epoch(Base):
     seconds: Mapped[float]
 
 
+class TrialFile(Base):
+    """What a file in a trial's folder should hold: ``sha256``, or ``previous`` while the new file is being written."""
+
+    __tablename__ = "rectuner_trial_files"
+
+    slot_id: Mapped[int] = mapped_column(ForeignKey("rectuner_slots.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    previous: Mapped[str | None] = mapped_column(String(64))
+
+
 class Rung(Base):
     """A rung that a trial has reached, in successive halving with promotion.
 
@@ -286,7 +297,10 @@ class SharedStage(Base):
 
 
 class Checkpoint(Base):
-    """A file ``<artifacts>/stages/<key>/<epoch>.pth``. Written before its row, deleted after it."""
+    """A file ``<artifacts>/stages/<key>/<epoch>.pth``. Written before its row, deleted after it.
+
+    ``sha256`` is what the file was written with; None for files of before version 0009.
+    """
 
     __tablename__ = "rectuner_checkpoints"
     __table_args__ = (Index("ix_rectuner_checkpoints_used", "used_at"),)
@@ -294,6 +308,7 @@ class Checkpoint(Base):
     stage_key: Mapped[str] = mapped_column(ForeignKey("rectuner_stages.key", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str | None] = mapped_column(String(64))
     kept: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     used_at: Mapped[datetime] = mapped_column(default=utc_now)
@@ -353,3 +368,12 @@ class Login(Base):
     scope: Mapped[str] = mapped_column(String(8))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime]
+
+
+class Fact(Base):
+    """Something about the installation, by name."""
+
+    __tablename__ = "rectuner_facts"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)

@@ -160,7 +160,7 @@ def test_trials_whose_pretraining_runs_elsewhere_are_passed_over(database: Datab
     assert first.ordinal == 2
     assert claim(database, "a", now=110.0) is None
     with database.transaction() as session:
-        stages.add_checkpoint(session, "k", 5, size=1, kept=True)
+        stages.add_checkpoint(session, "k", 5, size=1, kept=True, sha256="0" * 64)
     assert claim(database, "a", now=110.0) is not None
 
 
