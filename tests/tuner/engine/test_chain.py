@@ -249,10 +249,10 @@ def test_trials_are_passed_over_while_another_worker_runs_a_stage_that_theirs_st
 
     assert claimable() == []
     with database.transaction() as session:  # one of them has been begun: it does not need the first stage
-        stage_rows.add_checkpoint(session, "sibling", 1, size=1, kept=False)
+        stage_rows.add_checkpoint(session, "sibling", 1, size=1, kept=False, sha256="0")
     assert claimable() == [1]
     with database.transaction() as session:
-        stage_rows.add_checkpoint(session, "first", 3, size=1, kept=True)
+        stage_rows.add_checkpoint(session, "first", 3, size=1, kept=True, sha256="0")
     assert claimable() == [0, 1]
 
 

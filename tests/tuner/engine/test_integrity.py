@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import sqlalchemy as sa
 import torch
@@ -20,9 +21,11 @@ from stored import Stored, store
 
 from model.run import StageRun
 from tuner.engine import integrity
+from tuner.engine.trial import _Run
+from tuner.engine.worker import run_worker
 from tuner.settings import Settings
-from tuner.store import Database, trial_files
-from tuner.store.tables import Event, TrialFile
+from tuner.store import Database, TrialState, trial_files
+from tuner.store.tables import Event, SharedStage, Slot, TrialFile
 
 Create = Callable[..., int]
 Damage = Callable[[Path, random.Random], None]
@@ -201,3 +204,49 @@ def test_no_trial_begins_from_a_damaged_stage(stored: Stored, digests: bool, see
         if not digests:
             stored.forget_digests()
         assert same(stored.begun(), wanted), seed
+
+
+def outcomes(database: Database, name: str) -> list[Any]:
+    trials = optuna.load_study(study_name=name, storage=database.storage).trials
+    return sorted(
+        (str(t.params), t.state, t.value, str(t.intermediate_values), t.user_attrs["test_result"]) for t in trials
+    )
+
+
+@pytest.mark.parametrize("damage", [flip, cut, pytest.param(put_text, marks=pytest.mark.slow)])
+def test_trials_end_with_the_same_values_whatever_was_damaged_on_the_way(
+    database: Database, settings: Settings, create: Create, monkeypatch: pytest.MonkeyPatch, damage: Damage
+) -> None:
+    """A whole study: its worker is asked to stop in every trial, and its files are damaged then."""
+    space = {"finetune.learning_rate": [0.01, 0.1]}
+    create("undisturbed", space=space)
+    run_worker(settings, exit_when_idle=True)
+    wanted = outcomes(database, "undisturbed")
+    with database.transaction() as session:
+        session.execute(sa.delete(SharedStage))
+    create("disturbed", space=space)
+    record, seen = _Run._record, set()
+
+    def stop_once(run: _Run, report: Any) -> None:
+        record(run, report)
+        if run.trial.number not in seen:
+            seen.add(run.trial.number)
+            run.keeper.ask_to_stop()
+
+    monkeypatch.setattr(_Run, "_record", stop_once)
+    chance = random.Random(7)
+    for _ in range(2):
+        run_worker(settings, exit_when_idle=True)
+        files = [
+            *settings.artifacts.glob("stages/*/*.pth"),
+            *settings.artifacts.glob("studies/2/trials/*/finetune.pth"),
+        ]
+        assert len(files) >= 2
+        for path in files:
+            damage(path, chance)
+    run_worker(settings, exit_when_idle=True)
+    assert len(seen) == 2
+    assert outcomes(database, "disturbed") == wanted
+    assert len(events(database)) >= 2
+    with database.session() as session:
+        assert set(session.scalars(sa.select(Slot.state))) == {TrialState.COMPLETED}
