@@ -86,10 +86,8 @@ def _print(found: Verification) -> None:
         out.print(escape(f"{one.of}: {one.problem}"), soft_wrap=True)
         if one.moved is not None:
             out.print(escape(f"  It is now {one.moved}."), soft_wrap=True)
-    looked = f"{found.checkpoints} checkpoints, {decimal(found.size)}"
-    out.print(
-        f"{looked}: {len(found.damaged)} damaged." if found.damaged else f"{looked}: all are as they were written."
-    )
+    verdict = f"{len(found.damaged)} damaged or missing." if found.damaged else "all are as they were written."
+    out.print(f"{found.checkpoints} checkpoints, {decimal(found.size)}: {verdict}")
 
 
 @app.command("adopt")

@@ -28,7 +28,7 @@ from tuner.store import Database, TrialState
 from tuner.store import repository as rows
 from tuner.store import trial_files as file_rows
 from tuner.store.optuna_tables import best_number, best_numbers, result_of
-from tuner.store.tables import Slot, Study
+from tuner.store.tables import Study
 
 
 @dataclass(frozen=True)
@@ -129,18 +129,19 @@ def trial_weights(database: Database, root: Path, name: str | int, number: int) 
     for path in (kept, trial_folder(root, study.id, number) / f"{stage}.pth"):
         if path.is_file():
             if slot.state.ended:  # another one may be written at this moment
-                _check(database, path, study, slot)
+                _check(database, path, study, number)
             return path
     raise WeightsNotKept(_why(study, number, slot.state, root, best))
 
 
-def _check(database: Database, path: Path, study: Study, slot: Slot) -> None:
+def _check(database: Database, path: Path, study: Study, number: int) -> None:
     with database.session() as session:
-        digests = file_rows.digests(session, slot.id, path.name)
+        slot = rows.find_slot(session, study.id, number)
+        digests = frozenset() if slot is None else file_rows.digests(session, slot.id, path.name)
     try:
         check_digest(path, digests)
     except CheckpointError as error:
-        again = f"To get these weights again: tuner trial retrain {study.name} {slot.optuna_number}"
+        again = f"To get these weights again: tuner trial retrain {study.name} {number}"
         raise CheckpointError(f"{error} {again}") from error
 
 

@@ -19,9 +19,11 @@ import sqlalchemy as sa
 import torch
 from stored import Stored, store
 
+from model.errors import CheckpointError
 from model.run import StageRun
 from tuner.engine import integrity
 from tuner.engine.trial import _Run
+from tuner.engine.weights import trial_weights
 from tuner.engine.worker import run_worker
 from tuner.settings import Settings
 from tuner.store import Database, TrialState, trial_files
@@ -250,3 +252,12 @@ def test_trials_end_with_the_same_values_whatever_was_damaged_on_the_way(
     assert len(events(database)) >= 2
     with database.session() as session:
         assert set(session.scalars(sa.select(Slot.state))) == {TrialState.COMPLETED}
+
+
+def test_damaged_weights_are_not_handed_out(database: Database, settings: Settings, create: Create) -> None:
+    create("study", space={"width": [4]})
+    run_worker(settings, exit_when_idle=True)
+    path = trial_weights(database, settings.artifacts, "study", 0)
+    flip(path, random.Random(0))
+    with pytest.raises(CheckpointError, match=r"is not as it was written .*tuner trial retrain study 0"):
+        trial_weights(database, settings.artifacts, "study", 0)
