@@ -17,7 +17,7 @@ from tuner.engine.lease import LeaseKeeper
 from tuner.engine.optuna_trials import OptunaTrials
 from tuner.engine.plan import make_plan
 from tuner.engine.stage_cache import StageCache
-from tuner.engine.trial import TrialRunner, _Run
+from tuner.engine.trial import TrialRun, TrialRunner
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
 from tuner.store import Database, claims
@@ -30,7 +30,7 @@ class Stored:
 
     database: Database
     root: Path
-    run: _Run
+    run: TrialRun
     dataset: SequentialDataset
     shared: Path
     own: Path
@@ -70,7 +70,7 @@ def store(database: Database, settings: Settings, create: Callable[..., int]) ->
     with database.transaction() as session:
         claims.link(session, claim, number)
     runner = TrialRunner(database, settings.artifacts, keeper, cache, study, plan, trials, load_dataset)
-    run = _Run(runner, claim, trials.open(number))
+    run = TrialRun(runner, claim, trials.open(number))
     config = run._config(plan.own_stage)
     dataset = load_dataset(config)
     begun = run._started(config, dataset)

@@ -22,7 +22,7 @@ from stored import Stored, store
 from model.errors import CheckpointError
 from model.run import StageRun
 from tuner.engine import integrity
-from tuner.engine.trial import _Run
+from tuner.engine.trial import TrialRun
 from tuner.engine.weights import trial_weights
 from tuner.engine.worker import run_worker
 from tuner.settings import Settings
@@ -227,15 +227,15 @@ def test_trials_end_with_the_same_values_whatever_was_damaged_on_the_way(
     with database.transaction() as session:
         session.execute(sa.delete(SharedStage))
     create("disturbed", space=space)
-    record, seen = _Run._record, set()
+    record, seen = TrialRun._record, set()
 
-    def stop_once(run: _Run, report: Any) -> None:
+    def stop_once(run: TrialRun, report: Any) -> None:
         record(run, report)
         if run.trial.number not in seen:
             seen.add(run.trial.number)
             run.keeper.ask_to_stop()
 
-    monkeypatch.setattr(_Run, "_record", stop_once)
+    monkeypatch.setattr(TrialRun, "_record", stop_once)
     chance = random.Random(7)
     for _ in range(2):
         run_worker(settings, exit_when_idle=True)

@@ -24,7 +24,7 @@ from tuner.insight import reports
 from tuner.settings import Settings
 from tuner.specification import PrunerSpecification
 from tuner.store import Database, claims
-from tuner.store.tables import Event, Slot
+from tuner.store.tables import Event, Slot, TrialFile
 from tuner.store.trial_outcome import TrialOutcome
 
 Create = Callable[..., int]
@@ -211,6 +211,8 @@ def test_the_best_trial_of_an_earlier_version_is_read_from_the_state_that_it_kep
     content = load_checkpoint(final_checkpoint(settings.artifacts, study_id, 0))
     folder = trial_folder(settings.artifacts, study_id, 0)
     (folder / "best.pth").rename(folder / "finetune.pth")
+    with database.transaction() as session:
+        session.execute(sa.delete(TrialFile))
     remove_ended(database, settings.artifacts, 1e9)
     assert trial_weights(database, settings.artifacts, "study", 0).name == "finetune.pth"
     assert read_weights(database, settings.artifacts, "study", 0).epoch == content["epoch"] + 1
