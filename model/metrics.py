@@ -5,6 +5,7 @@ All work on a :class:`Ranking`: the first K recommended items of every evaluated
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -176,7 +177,7 @@ def metric_keys(metrics: Sequence[str], topk: Sequence[int]) -> list[str]:
         if name in _OF_LABELS:
             raise ConfigError(f"metrics = {metric!r}: it needs labels; sequential models are ranked. Use {_NAMES}.")
         if name not in METRICS:
-            raise ConfigError(f"metrics = {metric!r}: there is no such metric. Use {_NAMES}.")
+            raise ConfigError(f"metrics = {metric!r}: {_no_such_metric(name)}")
         keys += [name] if name in _WITHOUT_K else [f"{name}@{k}" for k in topk]
     return keys
 
@@ -192,10 +193,27 @@ def computed_keys(values: Mapping[str, Any]) -> list[str]:
     if wanted in keys:
         return keys
     name, _, k = wanted.partition("@")
-    known = name in METRICS and (not k if name in _WITHOUT_K else k.isdigit() and int(k) > 0)
-    if not known:
-        raise ConfigError(f"valid_metric = {values['valid_metric']!r}: write a metric and a length, e.g. NDCG@10.")
+    if name in _OF_LABELS:
+        problem = f"it needs labels; sequential models are ranked. Use one of {_NAMES}."
+    elif name not in METRICS:
+        problem = _no_such_metric(name, f"@{k or 10}")
+    elif name in _WITHOUT_K:
+        problem = "it has no length; write GAUC." if k else ""
+    else:
+        problem = "" if k.isdigit() and int(k) > 0 else "write a metric and a length, e.g. NDCG@10."
+    if problem:
+        raise ConfigError(f"valid_metric = {values['valid_metric']!r}: {problem}")
     return [*keys, wanted]
+
+
+def _no_such_metric(name: str, length: str = "") -> str:
+    """What to write instead of ``name`` (lower case), which is no metric."""
+    # What other programs call it.
+    nearest = {"hr": "hit", "hitrate": "hit", "hitratio": "hit"}.get(name.replace("_", "").replace(" ", ""))
+    nearest = nearest or next(iter(difflib.get_close_matches(name, METRICS, n=1)), None)
+    meant = next((known for known in _NAMES.split(", ") if known.lower() == nearest), None)
+    hint = f" Did you mean {meant}{length}?" if meant else ""
+    return f"there is no such metric.{hint} There are {_NAMES}."
 
 
 def longest_list(keys: Iterable[str]) -> int:

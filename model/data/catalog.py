@@ -106,13 +106,27 @@ def _names(root: Path) -> set[str]:
         return set()
 
 
+def _interactions(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.suffix == ".inter")
+    except OSError:
+        return []
+
+
 def _not_found(dataset: str, candidates: list[Path]) -> str:
+    for folder in candidates:
+        if others := _interactions(folder):
+            held = others[0].partition(".")[0]
+            return (
+                f"dataset = {dataset!r}: {folder} holds {', '.join(others[:3])}, and folder and files must have one "
+                f"name. Rename the files to {dataset}.inter and so on, or folder and dataset to {held}."
+            )
     places = " or ".join(str(folder / f"{dataset}.inter") for folder in candidates)
     if dataset in DATASETS:
         fix = f"Get it with: tuner data get {dataset}"
     else:
         known = set(DATASETS).union(*(_names(folder.parent) for folder in candidates))
-        nearest = difflib.get_close_matches(dataset, sorted(known), n=1)
+        nearest = difflib.get_close_matches(dataset, sorted(known - {dataset}), n=1)
         hint = f"Did you mean {nearest[0]}? " if nearest else ""
         fix = f"{hint}Put its atomic files there, or set data_path."
     return f"dataset = {dataset!r}: there is no {places}. {fix}"
