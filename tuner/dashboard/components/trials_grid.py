@@ -12,6 +12,7 @@ from dash import html
 from tuner.dashboard.components import text
 from tuner.dashboard.components.aria import aria
 from tuner.insight import StudySummary, TrialSummary
+from tuner.store import TrialState
 
 PER_PAGE = 50
 _ORDERS = [
@@ -19,7 +20,7 @@ _ORDERS = [
     {"value": "-number", "label": "newest first"},
     {"value": "best", "label": "best first"},
 ]
-_STATES = ("all", "running", "completed", "pruned", "failed", "waiting")
+_STATES = ("all", *TrialState)
 
 
 def trials_grid(parameters: list[str], metric: str) -> html.Section:
@@ -35,7 +36,7 @@ def trials_grid(parameters: list[str], metric: str) -> html.Section:
                     html.Div(className="grow"),
                     dmc.Select(
                         id="trials-state",
-                        data=[{"value": state, "label": state} for state in _STATES],
+                        data=[{"value": str(state), "label": str(state)} for state in _STATES],
                         value="all",
                         size="xs",
                         w=120,

@@ -21,7 +21,7 @@ from tuner.dashboard.components.facts import facts, metrics_table, tile
 from tuner.dashboard.components.live import FAST_MS, SLOW_MS, Parts
 from tuner.dashboard.components.trials_grid import PER_PAGE, order_for, trial_rows, trials_grid
 from tuner.dashboard.context import Context
-from tuner.dashboard.pages import study_actions
+from tuner.dashboard.pages import study_actions, study_events
 from tuner.dashboard.pages.page import Page
 from tuner.insight import Importances, StudySummary, TrialSummary, figures, series
 from tuner.insight.kept_importance import KEEPER
@@ -88,6 +88,7 @@ def _layout(context: Context, name: str) -> Component:
                     ),
                     html.Div(chart("study-slices", "Value by parameter"), className="span-12 wide"),
                     trials_grid(insight.parameter_names(context.database, name), study.metric),
+                    study_events.card(),
                 ],
             ),
         ]
@@ -96,6 +97,7 @@ def _layout(context: Context, name: str) -> Component:
 
 def _register(app: Dash, context: Context) -> None:
     study_actions.register(app, context)
+    study_events.register(app, context)
 
     @app.callback(
         Output("study-head", "children"),
