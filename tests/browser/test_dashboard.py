@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,6 +60,7 @@ def test_a_study_is_launched_watched_and_understood(service: Service, page: Any)
     # The table follows by itself, a moment before or after the rest of the page.
     expect(page.locator("#trials .state-completed")).to_have_count(2)
     expect(page.locator("#trials .state-failed")).to_have_count(2)
+    page.locator("#events").get_by_text("created", exact=True).wait_for()
     wait_until(page, "document.querySelector('#study-history .js-plotly-plot').data.length >= 2")
     leaves = "document.querySelector('#study-stages .js-plotly-plot').data.at(-1).text"
     wait_until(page, f"{leaves}?.length === 4")
@@ -110,6 +112,19 @@ def test_launch_explains_the_space_while_it_is_typed(service: Service, page: Any
     page.get_by_text("Did you mean n_layers?").wait_for()
     page.locator("#launch-params").fill("n_layers choice [1, 2]\nn_heads choice [1, 2]")
     page.get_by_text("4 combinations").wait_for()
+
+
+def test_launch_takes_a_file_and_says_what_rest_says(service: Service, page: Any, tmp_path: Path) -> None:
+    page.goto(f"{service.url}/launch")
+    page.locator("#launch-space").get_by_text("parameters").wait_for()
+    file = tmp_path / "mine.test"
+    file.write_text("n_layers choice [1, 2, 3]\n")
+    page.locator("#launch-file input[type=file]").set_input_files(file)
+    page.get_by_text("3 combinations").wait_for()
+    expect(page.locator("#launch-source")).to_have_text("mine.test")
+    expect(page.locator("#launch-params")).to_have_value("n_layers choice [1, 2, 3]\n")
+    page.locator("#launch-config").fill("hiden_size: 4")
+    page.get_by_text("Did you mean hidden_size?").wait_for()
 
 
 def test_launch_begins_with_what_the_chosen_model_suggests(service: Service, page: Any) -> None:

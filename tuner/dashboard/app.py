@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from dash import Dash
-from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from dash.exceptions import DependencyException, InvalidResourceError
+from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tuner.dashboard import routing, shell
 from tuner.dashboard.context import context_of
@@ -36,6 +40,8 @@ def mount(app: FastAPI, settings: Settings) -> list[str]:
     context = context_of(app, settings)
     inner = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     inner.exception_handlers.update(app.exception_handlers)
+    for unknown in (DependencyException, InvalidResourceError):
+        inner.add_exception_handler(unknown, _not_found)
     dashboard = Dash(
         __name__,
         server=inner,  # type: ignore[arg-type]
@@ -68,8 +74,18 @@ def _report(error: Exception) -> None:
         _log.error("A callback of the dashboard failed.", exc_info=error)
 
 
+async def _not_found(request: Request, _error: Exception) -> Response:
+    """Answer what Dash does not know, such as a script of no component, as every other unknown address."""
+    handle: Any = request.app.exception_handlers.get(HTTPException, http_exception_handler)
+    response: Response = await handle(request, HTTPException(404))
+    return response
+
+
 class _OneDocument:
-    """Answers the address of every page with the document at the root, which shows what the address says."""
+    """Answers the address of every page with the document at the root, which shows what the address says.
+
+    So it does, with status 404, for a browser that asks for a page that is not there: the document says so.
+    """
 
     def __init__(self, app: ASGIApp, paths: list[str]) -> None:
         self._app = app
@@ -82,4 +98,19 @@ class _OneDocument:
             parts = [part for part in scope["path"].split("/") if part]
             if any(routing.match(path, parts) is not None for path in self._paths):
                 scope = {**scope, "path": "/", "raw_path": b"/"}
+            elif parts and _asks_for_page(scope) and not parts[0].startswith(("_", "api", "assets")):
+                scope, send = {**scope, "path": "/", "raw_path": b"/"}, _as_not_found(send)
         await self._app(scope, receive, send)
+
+
+def _asks_for_page(scope: Scope) -> bool:
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
+
+
+def _as_not_found(send: Send) -> Send:
+    async def changed(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 200:
+            message = {**message, "status": 404}
+        await send(message)
+
+    return changed

@@ -39,6 +39,18 @@ def test_other_addresses_are_not_found(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/nonesuch", "/studies", "/studies/a/trials"])
+def test_a_browser_is_shown_a_page_that_says_so(client: TestClient, path: str) -> None:
+    answer = client.get(path, headers={"accept": "text/html,application/xhtml+xml"})
+    assert answer.status_code == 404
+    assert "<title>Rectuner</title>" in answer.text
+
+
+@pytest.mark.parametrize("path", ["nonesuch/a.js", "dash/nonesuch.js", "x", "dash/a/b/c.js"])
+def test_scripts_of_no_component_are_not_found(client: TestClient, path: str) -> None:
+    assert client.get(f"/_dash-component-suites/{path}").status_code == 404
+
+
 def test_routes_of_the_application_come_first(client: TestClient) -> None:
     assert client.get("/api/v1/ping").json() == "pong"
 
