@@ -18,6 +18,8 @@ from model.errors import ConfigError
 _BOOLEANS = {"true": True, "false": False}
 _MOST_VALUES = 100_000  # in one YAML file, with every alias counted as what it stands for
 _MOST_LEVELS = 50
+_MOST_BYTES = 64_000
+_LONGEST_INTEGER = 100
 
 
 def parse_literal(text: str) -> Any:
@@ -34,9 +36,43 @@ def parse_literal(text: str) -> Any:
     return value if isinstance(value, str | int | float | list | tuple | dict | None) else text
 
 
-class _YamlLoader(yaml.SafeLoader):
-    """Safe YAML 1.1 in which ``1e-3`` is a number too, as in RecBole."""
+class _TooLarge(Exception):
+    """A document unfolds to more than a configuration holds."""
 
+
+class _YamlLoader(yaml.SafeLoader):
+    """Safe YAML 1.1 in which ``1e-3`` is a number too, as in RecBole.
+
+    Values are counted while the document's nodes are put together, an alias as everything that it stands for, and
+    before anything is built of them: a few hundred bytes of nested aliases or merge keys unfold to gigabytes.
+    """
+
+    def __init__(self, content: str) -> None:
+        super().__init__(content)
+        self._count = self._level = 0
+        self._sizes: dict[str, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        before = self._count
+        # An alias within what it stands for would unfold without end.
+        self._count += self._sizes.get(str(event.anchor), _MOST_VALUES) if isinstance(event, yaml.AliasEvent) else 1
+        self._level += 1
+        if self._count > _MOST_VALUES or self._level > _MOST_LEVELS:
+            raise _TooLarge
+        node = super().compose_node(parent, index)
+        self._level -= 1
+        if not isinstance(event, yaml.AliasEvent) and event.anchor is not None:
+            self._sizes[event.anchor] = self._count - before
+        return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > _LONGEST_INTEGER:
+            raise ValueError(f"an integer of {len(node.value):,} characters")
+        return super().construct_yaml_int(node)
+
+
+_YamlLoader.add_constructor("tag:yaml.org,2002:int", _YamlLoader.construct_yaml_int)
 
 _YamlLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
@@ -68,6 +104,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def parse_yaml(content: bytes, name: str) -> dict[str, Any]:
     """The mapping in the bytes of a YAML file called ``name``; see :func:`read_yaml`."""
+    if len(content) > _MOST_BYTES:
+        raise ConfigError(f"{name}: has {len(content):,} bytes; a configuration has {_MOST_BYTES:,} at most.")
     try:
         # bandit-style linters distrust `load`; this loader is a SafeLoader.
         loader = _YamlLoader(content.decode("utf-8"))
@@ -75,6 +113,10 @@ def parse_yaml(content: bytes, name: str) -> dict[str, Any]:
             loaded = loader.get_single_data()
         finally:
             loader.dispose()
+    except _TooLarge:
+        raise ConfigError(
+            f"{name}: unfolds to more than {_MOST_VALUES:,} values or {_MOST_LEVELS} levels. Remove aliases (*name)."
+        ) from None
     except RecursionError as error:
         raise ConfigError(f"{name}: is nested too deeply. Check its brackets.") from error
     except (yaml.YAMLError, ValueError) as error:
@@ -84,21 +126,4 @@ def parse_yaml(content: bytes, name: str) -> dict[str, Any]:
         return {}
     if not isinstance(loaded, dict):
         raise ConfigError(f"{name}: holds a {type(loaded).__name__}; write `key: value` lines.")
-    _check_size(loaded, name)
     return {str(key): value for key, value in loaded.items()}
-
-
-def _check_size(loaded: dict[Any, Any], name: str) -> None:
-    """Refuse aliases that unfold without end, or to more than any configuration holds."""
-    waiting: list[tuple[Any, int]] = [(loaded, 1)]
-    count = 0
-    while waiting:
-        value, depth = waiting.pop()
-        inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list | tuple) else []
-        waiting.extend((content, depth + 1) for content in inner)
-        count += len(inner)
-        if count > _MOST_VALUES or depth > _MOST_LEVELS:
-            raise ConfigError(
-                f"{name}: unfolds to more than {_MOST_VALUES:,} values or {_MOST_LEVELS} levels. "
-                "Remove aliases (*name)."
-            )

@@ -43,6 +43,11 @@ class Settings(BaseSettings):
         default="",
         description="Names, separated by commas, by which the service may be called beside localhost and addresses.",
     )
+    roots: str = Field(
+        default="",
+        description="Folders, separated as in PATH, that requests may name in data_path and pre_model_path, beside "
+        "artifacts, data root, dataset/ and saved/.",
+    )
     workers: int | None = Field(
         default=None,
         ge=0,

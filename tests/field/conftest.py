@@ -43,7 +43,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     shutil.copytree(FIELD / "dataset", data)
     monkeypatch.setenv("TUNER_DATA_ROOT", str(data))
     monkeypatch.setenv("COLUMNS", "200")
-    return Settings(home=tmp_path / "home", data_root=data, workers=0)
+    return Settings(home=tmp_path / "home", data_root=data, workers=0, roots=str(work))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
@@ -17,6 +18,8 @@ from model.literals import parse_literal, parse_yaml
 from model.registry import DEFAULT
 from tuner import space
 from tuner.assembly import Assembled, assemble
+from tuner.limits import check_limits, check_size
+from tuner.reach import check_reach
 from tuner.service.schemas import StudyRequest
 from tuner.settings import Settings
 from tuner.space import SearchSpace
@@ -42,19 +45,19 @@ DatabaseOf = Annotated[Database, Depends(get_database)]
 SettingsOf = Annotated[Settings, Depends(get_settings)]
 
 
-async def read_study(request: Request) -> Assembled:
-    """The study that the body describes, as JSON or as a form with files.
+async def read_study(request: Request, settings: SettingsOf) -> Assembled:
+    """The study that the body describes, as JSON or as a form with files; nobody else waits while it is read.
 
     Raises:
-        RequestValidationError, SpaceError, ConfigError: what is wrong with it.
+        RequestValidationError, SpaceError, ConfigError, SpecificationError: what is wrong with it.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/json":
-        return _from_json(await request.body())
+        return await run_in_threadpool(_from_json, settings, await request.body())
     if content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
         async with request.form(max_files=_MOST_FILES) as form:
             files = {key: [await _content(entry, key) for entry in form.getlist(key)] for key in _FILES}
-            return _from_form(form, files)
+            return await run_in_threadpool(_from_form, settings, form, files)
     raise HTTPException(415, "Send the study as application/json, or as multipart/form-data with a params_file.")
 
 
@@ -91,15 +94,15 @@ STUDY_BODY: dict[str, Any] = {
 }
 
 
-def _from_json(body: bytes) -> Assembled:
+def _from_json(settings: Settings, body: bytes) -> Assembled:
     try:
         study = StudyRequest.model_validate_json(body)
     except ValidationError as error:
         raise _invalid(error) from None
-    return _assemble(study, _space_of(study))
+    return _assemble(settings, study, _space_of(study))
 
 
-def _from_form(form: FormData, files: Mapping[str, list[tuple[str, bytes]]]) -> Assembled:
+def _from_form(settings: Settings, form: FormData, files: Mapping[str, list[tuple[str, bytes]]]) -> Assembled:
     fields: dict[str, Any] = {key: value for key, value in form.items() if isinstance(value, str) and key not in _FILES}
     for key in _STRUCTURED:
         if key in fields:
@@ -113,14 +116,15 @@ def _from_form(form: FormData, files: Mapping[str, list[tuple[str, bytes]]]) -> 
         merged |= parse_yaml(content, name)
     study = study.model_copy(update={"config": merged | study.config})
     if not files["params_file"]:
-        return _assemble(study, _space_of(study))
+        return _assemble(settings, study, _space_of(study))
     if len(files["params_file"]) > 1 or study.space is not None or study.params is not None:
         raise _invalid_field("params_file", "one search space is needed: a params_file, params or space")
     name, content = files["params_file"][0]
-    return _assemble(study, space.parse(space.decode(content, name), name))
+    return _assemble(settings, study, space.parse(space.decode(content, name), name))
 
 
 def _space_of(study: StudyRequest) -> SearchSpace:
+    check_size(study.space, "space")
     if (study.space is None) == (study.params is None):
         raise _invalid_field("params", "one search space is needed: either params or space")
     if study.space is not None:
@@ -128,8 +132,11 @@ def _space_of(study: StudyRequest) -> SearchSpace:
     return space.parse(study.params or "", "params")
 
 
-def _assemble(study: StudyRequest, searched: SearchSpace) -> Assembled:
+def _assemble(settings: Settings, study: StudyRequest, searched: SearchSpace) -> Assembled:
+    check_size(study.config, "config")
     assembled = assemble(study, searched)
+    check_limits(assembled.specification)
+    check_reach(assembled.specification, settings)
     if study.name is not None:
         return assembled
     # Whoever posts the same thing twice without a name wants two studies.

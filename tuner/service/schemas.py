@@ -13,10 +13,16 @@ from tuner.assembly import StudyOptions
 from tuner.insight.events import EventSummary
 from tuner.insight.stages import StageSummary
 from tuner.insight.summaries import Page, StudySummary, TrialSummary
+from tuner.limits import MOST_TRIALS, MOST_WORKERS
 
 
 class StudyRequest(StudyOptions):
     """A study to create: the search space is either ``space`` or ``params``."""
+
+    max_trials: int | None = Field(
+        default=None, ge=1, le=MOST_TRIALS, description="Left out: the whole space if finite, else 100."
+    )
+    workers: int | None = Field(default=None, ge=1, le=MOST_WORKERS, description="Trials at once at most.")
 
     space: dict[str, Any] | None = Field(
         default=None, description='What `tuner space FILE --json` prints: {"parameters": [...]}.'
@@ -50,7 +56,7 @@ class StudyCreated(BaseModel):
 class BudgetRequest(BaseModel):
     """A new trial budget."""
 
-    max_trials: int = Field(ge=1)
+    max_trials: int = Field(ge=1, le=MOST_TRIALS)
 
 
 class TrialRequest(BaseModel):

@@ -28,6 +28,8 @@ from tuner.dashboard.permission import require_write
 from tuner.engine import study as engine
 from tuner.errors import TunerError
 from tuner.insight import installation
+from tuner.limits import check_limits, check_size
+from tuner.reach import check_reach
 from tuner.space import SearchSpace
 
 # The file that a pasted text counts as; a chosen file's suffix says what format it has.
@@ -229,7 +231,10 @@ def _launch(
             "config": parse_yaml((config or "").encode(), "Configuration"),
         }
     )
+    check_size(options.config, "Configuration")
     assembled = assemble(options, space.parse(params, source or _NAME))
+    check_limits(assembled.specification)
+    check_reach(assembled.specification, context.settings)
     return engine.create(context.database, context.settings, assembled.specification, assembled.space).name
 
 
