@@ -16,7 +16,7 @@ import yaml
 from model.errors import ConfigError
 
 _BOOLEANS = {"true": True, "false": False}
-_MOST_VALUES = 100_000  # in one YAML file, with every alias counted as what it stands for
+_MOST_VALUES = 10_000  # in one YAML file, with every alias counted as what it stands for
 _MOST_LEVELS = 50
 _MOST_BYTES = 64_000
 _LONGEST_INTEGER = 100

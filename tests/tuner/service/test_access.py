@@ -163,20 +163,20 @@ def test_buttons_act_for_a_login_that_may(guarded: TestClient) -> None:
 
 def test_launching_from_the_page_needs_a_login_that_may(guarded: TestClient) -> None:
     log_in(guarded, Scope.READ)
-    values = [1, BODY["params"], "S3Rec", "toy", "study", "auto", None, ""]
-    ids = ["go", "params", "model", "dataset", "name", "sampler", "trials", "config"]
-    given = [
-        {"id": f"launch-{name}", "property": "n_clicks" if name == "go" else "value", "value": value}
-        for name, value in zip(ids, values, strict=True)
-    ]
-    found = [entry for entry in guarded.get("/_dash-dependencies").json() if "launch-message" in entry["output"]]
-    outputs = found[0]["output"].strip(".").split("...")
+    values = {"params": BODY["params"], "model": "S3Rec", "dataset": "toy", "name": "study", "sampler": "auto", "go": 1}
+    dependencies = guarded.get("/_dash-dependencies").json()
+    found = next(entry for entry in dependencies if "launch-message" in entry["output"])
+
+    def given(entries: list[dict[str, str]]) -> list[dict[str, Any]]:
+        return [entry | {"value": values.get(entry["id"].removeprefix("launch-"))} for entry in entries]
+
+    outputs = (name.rsplit(".", 1) for name in found["output"].strip(".").split("..."))
     body = {
-        "output": found[0]["output"],
-        "outputs": [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in outputs],
-        "inputs": given[:1],
+        "output": found["output"],
+        "outputs": [{"id": name, "property": what} for name, what in outputs],
+        "inputs": given(found["inputs"]),
         "changedPropIds": ["launch-go.n_clicks"],
-        "state": given[1:],
+        "state": given(found["state"]),
     }
     answer = guarded.post("/_dash-update-component", json=body, headers={"origin": OWN})
     assert "may only look" in answer.text
