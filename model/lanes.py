@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -40,6 +40,7 @@ class Lanes(Generic[Model]):
         with _one_thread_per_operation():
             pool = self._pool = self._pool or ThreadPoolExecutor(threads)
             futures = [pool.submit(_run, models[lane], loss_of, range(lane, parts, threads)) for lane in range(threads)]
+            wait(futures)  # all of them, also when one raises: the others work with the same weights
             losses = [future.result() for future in futures]
         for copied in models[1:]:
             for weight, twin in zip(weights, copied.parameters(), strict=True):

@@ -53,8 +53,18 @@ class Recommender(nn.Module, ABC):
         """Scores of chosen items: ``candidates`` int64 [B, C] -> float [B, C]."""
 
 
+def go_on() -> None:
+    """The check of a run that nothing interrupts."""
+
+
 class Objective(ABC):
-    """The loss of one stage over rows of the training split."""
+    """The loss of one stage over rows of the training split.
+
+    Attributes:
+        check: to be called between two micro-batches where a batch takes seconds; may raise to interrupt.
+    """
+
+    check: Callable[[], None] = staticmethod(go_on)
 
     @property
     @abstractmethod

@@ -23,7 +23,7 @@ from model.device import choose_device, describe
 from model.errors import CheckpointMismatch, TrainingError
 from model.evaluation import evaluate
 from model.protocol import cheaper_validation, protocol_of
-from model.recommender import ModelDefinition, Recommender, Stage, stage_key
+from model.recommender import ModelDefinition, Recommender, Stage, go_on, stage_key
 from model.registry import parameters_of
 from model.run_state import check_run_state
 from model.training import EarlyStopping, make_optimizer, train_epoch
@@ -126,8 +126,8 @@ class StageRun:
     ) -> EpochReport:
         """Train one epoch and validate it where it is due.
 
-        What ``on_progress`` raises, or ``check``, which is called between two batches of the validation, abandons the
-        epoch: only :meth:`resume` makes this object usable again.
+        What ``on_progress`` raises, or ``check``, which is called between two micro-batches and two batches of the
+        validation, abandons the epoch: only :meth:`resume` makes this object usable again.
 
         Raises:
             NonFiniteLoss: training diverged.
@@ -136,6 +136,7 @@ class StageRun:
         begun = time.perf_counter()
         self._within_epoch = True
         self.model.train()
+        self._objective.check = check or go_on
         number = len(self._dataset.train)
         loss = train_epoch(self._objective, self._optimizer, self.epoch, number, self._config, on_progress)
         self.epoch += 1

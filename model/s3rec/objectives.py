@@ -157,6 +157,7 @@ class _S3RecObjective(Objective):
         batch, self._batch = self._batch, self._batch + 1
 
         def loss_of_part(model: S3Rec, part: int) -> Tensor:
+            self.check()
             # A stream of its own for every part: threads can't get in each other's way.
             return loss_of(model, *parts[part], Noise(self._generator("dropout", batch, part)))
 

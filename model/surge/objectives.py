@@ -61,6 +61,7 @@ class TrainObjective(Objective):
         total = torch.zeros((), device=self.device)
         size = self.config["micro_batch_size"]
         for start in range(0, len(rows), size):
+            self.check()
             part = slice(start, start + size)
             context = self.network.context(histories[part], lengths[part], self.noise)
             scored = self.network.scored(context, items[part], self.noise)

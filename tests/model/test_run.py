@@ -19,6 +19,7 @@ from model.data import SequentialDataset, load_dataset
 from model.errors import CheckpointError, CheckpointMismatch, NonFiniteLoss, TrainingError
 from model.registry import get_model
 from model.run import StageRun, start_run
+from model.s3rec.objectives import FinetuneObjective, PretrainObjective
 
 MakeConfig = Callable[..., Config]
 
@@ -146,6 +147,36 @@ def test_a_validation_or_test_that_is_interrupted_can_be_repeated_from_the_last_
     straight.run_epoch()
     straight.run_epoch()
     assert run.result() == straight.result()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_a_batch_can_be_interrupted_between_two_of_its_parts(
+    small_config: MakeConfig,
+    small_dataset: SequentialDataset,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    threads: int,
+) -> None:
+    class Interrupted(Exception):
+        pass
+
+    checked: list[int] = []
+
+    def interrupt() -> None:
+        checked.append(1)
+        if len(checked) > 2:
+            raise Interrupted
+
+    for objective in (PretrainObjective, FinetuneObjective):
+        monkeypatch.setattr(objective, "tokens", 50)
+    torch.set_num_threads(threads)
+    run = begin(small_config(train_batch_size=100_000), small_dataset, stage)
+    with pytest.raises(Interrupted):
+        run.run_epoch(lambda *_: pytest.fail("the batch came to its end"), interrupt)
+    assert 3 <= len(checked) <= 2 + threads
+    with pytest.raises(TrainingError, match="was abandoned"):
+        run.run_epoch()
 
 
 def test_progress_is_told_after_every_batch(small_config: MakeConfig, small_dataset: SequentialDataset) -> None:

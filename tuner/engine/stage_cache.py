@@ -205,7 +205,7 @@ class StageCache:
             self._save(run, request.key, keep)
         while run.epoch < request.epochs:
             self._check(run, request.key, saved, keep)
-            report = run.run_epoch(self._watch(request.link, run.epoch + 1, on_progress))
+            report = run.run_epoch(self._watch(request.link, run.epoch + 1, on_progress), self.keeper.check)
             self._count(request, claim, report)
             if run.epoch in keep or run.epoch - saved >= self.checkpoint_epochs:
                 self._save(run, request.key, keep)

@@ -105,3 +105,19 @@ def test_keys_that_do_not_shape_weights_leave_the_stage_alone(folder: Path) -> N
     definition = get_model("SURGE")
     own = {parameter.name for parameter in definition.parameters if not parameter.stages}
     assert own == {"score_memory"}
+
+
+def test_a_batch_can_be_interrupted_between_two_of_its_parts(folder: Path) -> None:
+    class Interrupted(Exception):
+        pass
+
+    checked: list[int] = []
+
+    def interrupt() -> None:
+        checked.append(1)
+        if len(checked) == 3:
+            raise Interrupted
+
+    run = run_of(config_of(folder, train_batch_size=100_000, micro_batch_size=16))
+    with pytest.raises(Interrupted):
+        run.run_epoch(lambda *_: pytest.fail("the batch came to its end"), interrupt)
