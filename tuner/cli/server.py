@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from tuner.cli.connections import MOST_CONNECTIONS, BoundedProtocol
 from tuner.errors import SettingsError, TunerError
 from tuner.settings import Settings
 
@@ -50,7 +51,12 @@ def make_server(settings: Settings) -> uvicorn.Server:
 
     level = settings.log_level.lower()
     configuration = uvicorn.Config(
-        create_app(settings), log_level=level, access_log=level == "debug", timeout_graceful_shutdown=5
+        create_app(settings),
+        http=BoundedProtocol,
+        limit_concurrency=MOST_CONNECTIONS,
+        log_level=level,
+        access_log=level == "debug",
+        timeout_graceful_shutdown=5,
     )
     return uvicorn.Server(configuration)
 

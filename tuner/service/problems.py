@@ -13,6 +13,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
 from model.errors import AttributeColumnMissing, ConfigError, DataError, DatasetNotFound, ModelError
 from tuner import errors
@@ -79,6 +81,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DBAPIError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -128,6 +131,12 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         detail = f"{request.method} is not possible at {request.url.path}."
     problem = Problem(title=phrase, status=error.status_code, detail=detail, instance=request.url.path)
     return answer(problem, dict(error.headers or {}))
+
+
+async def _gone(request: Request, _error: Exception) -> Response:
+    """Nobody reads this answer: the client went away while it sent its request."""
+    _log.info("The client went away: %s %s", request.method, request.url.path)
+    return Response(status_code=400)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
