@@ -82,6 +82,7 @@ class Places:
         """Try what trials do: write into the artifact folder, read the data set. What is away now, or None."""
         try:
             require_store(self.artifacts)
+            require_store(self.artifacts)
             _write(self.artifacts)
             folder = locate(self.dataset, self.data[0])
             with next(folder.glob("*.inter")).open("rb") as file:

@@ -58,6 +58,7 @@ def test_the_best_sets_run_with_every_seed_and_are_compared(
         runs = [trial for trial in again if trial.user_attrs["confirms"] == entry.trial]
         assert list(entry.values) == [trial.value for trial in runs]
         assert entry.mean == pytest.approx(sum(entry.values) / 3)
+        assert entry.spread == pytest.approx(stdev(entry.values))
         tests = [trial.user_attrs["test_result"]["ndcg@10"] for trial in runs]
         assert entry.test_spread["ndcg@10"] == pytest.approx(stdev(tests))
         assert entry.params == search[entry.trial].params

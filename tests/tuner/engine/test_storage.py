@@ -19,6 +19,7 @@ import torch
 
 from model.errors import CheckpointUnreadable, DataError, DatasetNotFound
 from tuner.engine import outage_watch, study
+from tuner.engine.artifact_store import join_store
 from tuner.engine.failures import FailureKind, describe
 from tuner.engine.outage import ARTIFACTS, DATA, Places
 from tuner.engine.outage_watch import OutageWatch
@@ -27,7 +28,7 @@ from tuner.insight import snapshot
 from tuner.settings import Settings
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows
-from tuner.store.tables import Event, Slot, Study
+from tuner.store.tables import Epoch, Event, Slot, Study
 
 Create = Callable[..., int]
 Make = Callable[..., object]
@@ -110,6 +111,11 @@ def pauses(database: Database, study_id: int) -> list[str]:
         return list(session.scalars(mine))
 
 
+def epochs(database: Database) -> int:
+    with database.session() as session:
+        return session.scalar(sa.select(sa.func.count()).select_from(Epoch)) or 0
+
+
 def check_completed(database: Database, study_id: int) -> None:
     assert found(database, study_id).state is StudyState.COMPLETED
     with database.session() as session:
@@ -125,8 +131,8 @@ def test_a_full_disk_pauses_the_study_until_there_is_room(
     database: Database, settings: Settings, create: Create, small_disk: Path
 ) -> None:
     settings = settings.model_copy(update={"artifact_root": small_disk / "artifacts"})
-    settings.artifacts.mkdir()
     study_id = create(config={"pretrain_epochs": 1, "epochs": 2})
+    join_store(database, settings.artifacts)
     filler = fill(small_disk)
     seen: list[str | None] = []
 
@@ -145,6 +151,24 @@ def test_a_full_disk_pauses_the_study_until_there_is_room(
     create("again", config={"pretrain_epochs": 1, "epochs": 2})
     run_worker(settings, exit_when_idle=True)
     assert values(database, "study") == values(database, "again")
+
+
+def test_an_artifact_folder_that_is_away_for_a_while_costs_no_trial(
+    database: Database, settings: Settings, create: Create
+) -> None:
+    study_id = create(config={"pause": 0.2, "epochs": 6})
+    elsewhere = settings.artifacts.with_name("elsewhere")
+
+    def take_away() -> None:
+        wait(lambda: epochs(database))
+        settings.artifacts.rename(elsewhere)
+        wait(lambda: found(database, study_id).outage)
+        elsewhere.rename(settings.artifacts)
+
+    with meanwhile(take_away):
+        run_worker(settings, exit_when_idle=True)
+    assert any("the artifact folder is away" in reason for reason in pauses(database, study_id))
+    check_completed(database, study_id)
 
 
 def test_data_that_is_away_for_a_while_costs_neither_a_trial_nor_the_baseline(
@@ -173,7 +197,6 @@ def test_an_outage_that_nobody_else_sees_is_not_tried_for_ever(
     database: Database, settings: Settings, create: Create
 ) -> None:
     """The trial says that the disk is full, and it never is."""
-    settings.artifacts.mkdir(parents=True)
     study_id = create(space={"trouble": ["disk"]})
     run_worker(settings, exit_when_idle=True)
     left = found(database, study_id)
@@ -193,7 +216,7 @@ def test_an_outage_that_nobody_else_sees_is_not_tried_for_ever(
 @pytest.fixture
 def paused(database: Database, settings: Settings, create: Create) -> int:
     """A study that an outage paused which is over by now."""
-    settings.artifacts.mkdir(parents=True)
+    join_store(database, settings.artifacts)
     study_id = create()
     with database.transaction() as session:
         row = rows.find_study(session, study_id, lock=True)
@@ -218,7 +241,7 @@ def test_a_worker_that_finds_everything_there_lets_the_study_go_on(
 
 
 def test_what_is_still_away_stays_paused(database: Database, settings: Settings, paused: int) -> None:
-    settings.artifacts.rmdir()
+    shutil.rmtree(settings.artifacts)
     look(database, settings)
     assert found(database, paused).state is StudyState.PAUSED
 

@@ -229,6 +229,15 @@ def test_a_trial_without_memory_is_tried_once_more(
     assert [trial.state for trial in trials(database)] == [OptunaState.FAIL]
 
 
+def test_a_trial_that_gets_on_has_no_losses_any_more(database: Database, settings: Settings, create: Create) -> None:
+    """Also one that has nothing to pretrain."""
+    create(space={"width": [4]}, config={"pretrain_epochs": 0, "epochs": 1})
+    with database.transaction() as session:
+        session.execute(sa.update(Slot).values(losses=3))
+    work(settings)
+    assert [(slot.state, slot.losses) for slot in slots(database)] == [(TrialState.COMPLETED, 0)]
+
+
 def test_no_finished_trial_is_repeated(database: Database, settings: Settings, create: Create) -> None:
     study_id = create(space={"width": [4, 8, 12]}, max_trials=2, sampler=SamplerSpecification(name="exhaustive"))
     work(settings)

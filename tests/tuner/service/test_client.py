@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+
+from tuner.client import Client
+from tuner.insight.snapshot import MOST_ENDED
+from tuner.service.app import create_app
+from tuner.settings import Settings
+from tuner.store import Database, TrialState
+from tuner.store.tables import Slot, utc_now
+
+TRIALS = MOST_ENDED + 5
+STUDY = {"name": "study", "model": "S3Rec", "dataset": "toy", "params": f"seed choice {list(range(TRIALS))}\n"}
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[Client]:
+    """The client, speaking to the real application in this process."""
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8000/api/v1") as http:
+        client = Client("http://127.0.0.1:8000")
+        client._http = http
+        yield client
+
+
+def test_a_snapshot_has_the_trials_that_ended_last(client: Client, settings: Settings) -> None:
+    client.create_study(STUDY)
+    database = Database(settings.database)
+    begun = utc_now()
+    with database.transaction() as session:
+        for slot in session.scalars(sa.select(Slot)):
+            slot.optuna_number, slot.state = slot.ordinal, TrialState.FAILED
+            slot.ended_at = begun + timedelta(seconds=slot.ordinal)
+    database.close()
+    ended = client.snapshot("study").ended
+    assert [trial.number for trial in ended] == list(range(TRIALS - 1, TRIALS - 1 - MOST_ENDED, -1))
+
+
+def test_events_are_followed(client: Client) -> None:
+    client.create_study(STUDY)
+    (created,) = client.list_events("study").items
+    client.act("study", "pause")
+    assert [event.kind for event in client.list_events("study", after=created.id).items] == ["paused"]
+    assert [event.kind for event in client.list_events(kind="created").items] == ["created"]
