@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from model.run import RunResult, StageRun
+from tuner.engine.artifact_store import join_store
 from tuner.engine.datasets import DatasetCache
 from tuner.engine.lease import LeaseKeeper
 from tuner.engine.optuna_trials import OptunaTrial, OptunaTrials
@@ -64,6 +65,7 @@ def retrain(
     Raises:
         StudyNotFound, TrialNotFound: there is none such.
         StudyStateError: the trial has no value to be trained to.
+        WrongStore: the artifact folder is not the database's.
         Interrupted: Ctrl-C; nothing was written.
         OSError: the target can't be written.
     """
@@ -98,6 +100,7 @@ def _train(
     on_progress: Progress,
 ) -> tuple[StageRun, RunResult]:
     """As a worker that holds no trial: others see it, and it may hold shared stages."""
+    join_store(database, settings.artifacts)
     worker = uuid.uuid4().hex
     keeper = LeaseKeeper(database, worker, settings.lease_seconds)
     cache = StageCache(database, settings.artifacts, keeper, settings.cache_gb * 1e9, settings.checkpoint_epochs)

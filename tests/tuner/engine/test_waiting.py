@@ -12,7 +12,7 @@ from tuner import insight
 from tuner.engine.lease import Interrupted, Interruption, StageLost
 from tuner.engine.plan import make_plan
 from tuner.engine.stage_cache import StageRequest
-from tuner.engine.worker import WorkerOptions, _Loop, run_worker
+from tuner.engine.worker import WorkerOptions, _Loop, register, run_worker
 from tuner.settings import Settings
 from tuner.specification import SamplerSpecification, StudySpecification
 from tuner.store import Database, TrialState
@@ -29,7 +29,7 @@ Make = Callable[..., StudySpecification]
 def loop(database: Database, settings: Settings) -> _Loop:
     """A worker that does what the test tells it, and nothing on its own."""
     made = _Loop(database, settings, WorkerOptions(worker_id="mine"))
-    made._register()
+    register(database, "mine", settings.lease_seconds)
     return made
 
 
@@ -85,7 +85,8 @@ def test_a_sampled_trial_waits_and_says_for_what(
     def look(*, between_epochs: bool = False) -> None:
         with database.session() as session:
             said.extend(session.scalars(sa.select(Progress.note)))
-        raise Interrupted(Interruption.SHUTDOWN)
+        if said:  # it also looks while the data set is read
+            raise Interrupted(Interruption.SHUTDOWN)
 
     monkeypatch.setattr(loop.keeper, "check", look)
     begin(loop)
