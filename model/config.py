@@ -6,6 +6,7 @@ dictionary, the command line (``--key=value``).
 
 from __future__ import annotations
 
+import codecs
 import copy
 import difflib
 import json
@@ -113,6 +114,7 @@ class Config(Mapping[str, Any]):
         _normalise_sampling(values, plain, self._schema["train_neg_sample_args"].default)
         for name, parameter in self._schema.items():
             values[name] = parameter.check(values[name])
+        _check_encoding(values["encoding"])
         computed_keys(values)  # raises for metrics that do not exist
         _check_clipping(values["clip_grad_norm"])
         for key in ("user_inter_num_interval", "item_inter_num_interval"):
@@ -230,6 +232,13 @@ def _normalise_sampling(values: dict[str, Any], plain: Mapping[str, Any], defaul
     if merged["dynamic"]:
         raise ConfigError("train_neg_sample_args dynamic: dynamic negative sampling is not available; remove it.")
     values["train_neg_sample_args"] = merged
+
+
+def _check_encoding(encoding: str | None) -> None:
+    try:
+        codecs.lookup(encoding or "utf-8")
+    except LookupError:
+        raise ConfigError(f"encoding = {encoding!r}: there is no such encoding. Write utf-8 or latin-1.") from None
 
 
 def _check_clipping(arguments: Mapping[str, Any] | None) -> None:

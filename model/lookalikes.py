@@ -6,6 +6,7 @@ Texts that come from web pages, documents and keyboards of other languages hold 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # Letters of other alphabets, and those that they are taken for.
@@ -28,6 +29,9 @@ _SIGNS = {
     "\u3010": "[",
     "\u3011": "]",
 }
+
+
+_UNWRITABLE = re.compile("[\\x00\\ud800-\\udfff]")
 
 
 def likeness(character: str) -> str | None:
@@ -55,6 +59,12 @@ def describe(character: str) -> str:
 def find(text: str) -> int | None:
     """Where the first character of ``text`` stands that looks like another one."""
     return next((place for place, character in enumerate(text) if likeness(character) is not None), None)
+
+
+def unwritable(text: str) -> int | None:
+    """Where the first character stands that files and databases don't take: NUL, or half of a surrogate pair."""
+    match = _UNWRITABLE.search(text)
+    return match.start() if match else None
 
 
 def instead(character: str) -> str:

@@ -7,7 +7,7 @@ value shapes, hence which trials can share work.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +17,9 @@ from model.errors import ConfigError
 
 # A key with this stage shapes every stage of every model.
 ANY_STAGE = "*"
+
+# What a whole number of a table can be; seeds say themselves how large they may be.
+_LARGEST_COUNT = 2**31 - 1
 
 Kind = Literal["int", "float", "bool", "str", "list", "dict", "any"]
 
@@ -70,6 +73,8 @@ class Parameter:
             if self.nullable:
                 return None
             raise self._error(value, f"needs {self._wanted()}")
+        if (character := _unwritable(value)) is not None:
+            raise self._error(value, f"holds {lookalikes.describe(character)}, which no file and no database takes")
         converted = self._convert(value)
         if self.choices is not None and converted not in self.choices:
             hint = lookalikes.hint(value) if isinstance(value, str) else ""
@@ -82,11 +87,14 @@ class Parameter:
         match self.kind:
             case "int":
                 # quniform and YAML deliver counts as 2.0; 2.5 of something that is counted is a mistake.
-                if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
+                if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:
                     raise self._error(value, f"needs {self._wanted()}")
+                if self.maximum is None and abs(value) > _LARGEST_COUNT:
+                    raise self._error(value, f"must be at most {_LARGEST_COUNT}")
                 return int(value)
             case "float":
-                if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                number = isinstance(value, int | float) and not isinstance(value, bool)
+                if not number or not -sys.float_info.max <= value <= sys.float_info.max:
                     raise self._error(value, f"needs {self._wanted()}")
                 return float(value)
             case "bool" if not isinstance(value, bool):
@@ -118,12 +126,35 @@ class Parameter:
         return names[self.kind]
 
     def _error(self, value: Any, problem: str, hint: str = "") -> ConfigError:
-        return ConfigError(f"{self.name} = {value!r}: {self.name} {problem} (default {self.default!r}).{hint}")
+        return ConfigError(f"{self.name} = {_short(value)}: {self.name} {problem} (default {self.default!r}).{hint}")
 
 
 def is_nothing(value: Any) -> bool:
     """Whether the value is None, or a text that was meant as it."""
     return value is None or (isinstance(value, str) and value.strip().lower() in ("none", "null"))
+
+
+def _short(value: Any) -> str:
+    """The value for a message; Python does not write whole numbers of thousands of digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def _unwritable(value: Any) -> str | None:
+    """The first character in a value, however deep, that can't be written: NUL, or half of a surrogate pair."""
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, str) and (place := lookalikes.unwritable(found)) is not None:
+            return found[place]
+        if isinstance(found, Mapping):
+            waiting += [*found.keys(), *found.values()]
+        elif isinstance(found, list | tuple):
+            waiting += found
+    return None
 
 
 def by_name(parameters: Iterable[Parameter]) -> dict[str, Parameter]:

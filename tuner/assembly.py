@@ -23,6 +23,7 @@ from tuner.errors import SpaceError, SpecificationError
 from tuner.space import SearchSpace
 from tuner.space.review import review_space
 from tuner.specification import (
+    MOST,
     RECBOLE_ALGORITHMS,
     ConfirmSpecification,
     Keep,
@@ -62,14 +63,23 @@ class StudyOptions(BaseModel):
     pruner: Annotated[PrunerSpecification, BeforeValidator(_named)] = Field(
         default=PrunerSpecification(), description='A name, or {"name": ..., "options": {...}}.'
     )
-    max_trials: int | None = Field(default=None, ge=1, description="Left out: the whole space if finite, else 100.")
-    timeout_seconds: float | None = Field(default=None, gt=0, description="Wall-clock budget.")
-    computing_hours: float | None = Field(
-        default=None, gt=0, description="Budget of computing time, added up over all epochs of all trials."
+    max_trials: int | None = Field(
+        default=None, ge=1, le=MOST, description="Left out: the whole space if finite, else 100."
     )
-    early_stop: int | None = Field(default=None, ge=1, description="End after this many trials without improvement.")
-    target_value: float | None = Field(default=None, description="End when the objective reaches this value.")
-    max_failures: int = Field(default=5, ge=1, description="Failures in a row that pause the study.")
+    timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Wall-clock budget.")
+    computing_hours: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Budget of computing time, added up over all epochs of all trials.",
+    )
+    early_stop: int | None = Field(
+        default=None, ge=1, le=MOST, description="End after this many trials without improvement."
+    )
+    target_value: float | None = Field(
+        default=None, allow_inf_nan=False, description="End when the objective reaches this value."
+    )
+    max_failures: int = Field(default=5, ge=1, le=MOST, description="Failures in a row that pause the study.")
     keep: Keep = Field(
         default="best",
         description="Whose weights are kept when they have ended: best, all, or the number of the best trials.",
@@ -83,8 +93,8 @@ class StudyOptions(BaseModel):
     confirm: ConfirmSpecification | None = Field(
         default=None, description="Run the best parameter sets again with other training seeds."
     )
-    seed: int = Field(default=2020, ge=0, description="Seed of the search.")
-    workers: int | None = Field(default=None, ge=1, description="Trials at once at most.")
+    seed: int = Field(default=2020, ge=0, le=2**63 - 1, description="Seed of the search.")
+    workers: int | None = Field(default=None, ge=1, le=MOST, description="Trials at once at most.")
 
 
 @dataclass(frozen=True)

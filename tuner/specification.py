@@ -32,6 +32,8 @@ RECBOLE_ALGORITHMS: dict[str, SamplerName] = {"exhaustive": "exhaustive", "rando
 GIVEN = "pre_model_path"
 
 
+# What a whole number of a table can be.
+MOST = 2**31 - 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -101,14 +103,25 @@ class StudySpecification(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
     sampler: SamplerSpecification = SamplerSpecification()
     pruner: PrunerSpecification = PrunerSpecification()
-    max_trials: int | None = Field(default=None, ge=1, description="None: the whole space if finite, else 100.")
-    timeout_seconds: float | None = Field(default=None, gt=0, description="Wall-clock budget; running trials finish.")
-    computing_hours: float | None = Field(
-        default=None, gt=0, description="Budget of computing time, added up over all epochs of all trials."
+    max_trials: int | None = Field(
+        default=None, ge=1, le=MOST, description="None: the whole space if finite, else 100."
     )
-    early_stop: int | None = Field(default=None, ge=1, description="End after this many trials without improvement.")
-    target_value: float | None = Field(default=None, description="End when the objective reaches this value.")
-    max_failures: int = Field(default=5, ge=1, description="Failures in a row that pause the study.")
+    timeout_seconds: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Wall-clock budget; running trials finish."
+    )
+    computing_hours: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Budget of computing time, added up over all epochs of all trials.",
+    )
+    early_stop: int | None = Field(
+        default=None, ge=1, le=MOST, description="End after this many trials without improvement."
+    )
+    target_value: float | None = Field(
+        default=None, allow_inf_nan=False, description="End when the objective reaches this value."
+    )
+    max_failures: int = Field(default=5, ge=1, le=MOST, description="Failures in a row that pause the study.")
     keep: Keep = Field(
         default="best",
         description="Whose weights are kept when they have ended: best, all, or the number of the best trials.",
@@ -122,8 +135,10 @@ class StudySpecification(BaseModel):
     confirm: ConfirmSpecification | None = Field(
         default=None, description="Run the best parameter sets again with other training seeds."
     )
-    seed: int = Field(default=2020, ge=0, description="Seed of the search; training uses config['seed'].")
-    workers: int | None = Field(default=None, ge=1, description="Trials at once; None: what the installation allows.")
+    seed: int = Field(default=2020, ge=0, le=2**63 - 1, description="Seed of the search; training uses config['seed'].")
+    workers: int | None = Field(
+        default=None, ge=1, le=MOST, description="Trials at once; None: what the installation allows."
+    )
 
     def with_absolute_paths(self) -> StudySpecification:
         """The same with absolute paths of pretrained models, fixed and searched ones: workers run in other folders."""

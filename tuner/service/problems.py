@@ -6,6 +6,7 @@ import http
 import logging
 from typing import Any
 
+from dash.exceptions import DependencyException
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
@@ -82,6 +83,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _gone)
+    # The dashboard's, whose application takes these handlers over: a component's file that no component has.
+    app.add_exception_handler(DependencyException, _no_component)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -137,6 +140,10 @@ async def _gone(request: Request, _error: Exception) -> Response:
     """Nobody reads this answer: the client went away while it sent its request."""
     _log.info("The client went away: %s %s", request.method, request.url.path)
     return Response(status_code=400)
+
+
+async def _no_component(request: Request, _error: Exception) -> JSONResponse:
+    return await _http(request, HTTPException(404))
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

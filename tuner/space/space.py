@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
+from model import lookalikes
 from tuner.errors import SpaceError, raise_all
 from tuner.space.check import check_space, distinct_options
 
@@ -35,7 +37,8 @@ PARAMETER_TYPES: tuple[ParameterType, ...] = get_args(ParameterType)
 # More than any model has.
 MOST_PARAMETERS = 1_000
 
-# exp() of anything above overflows a double.
+# exp() of anything below is not a normal double any more, and of anything above overflows it.
+_SMALLEST_EXPONENT = -708.0
 _LARGEST_EXPONENT = 709.0
 # Neighbours among more steps than this are one number to a double.
 _MOST_STEPS = 2**53
@@ -222,8 +225,11 @@ class SpaceParameter:
     def _check_bounds(self) -> None:
         for bound in ("low", "high", "q") if self.type == "quniform" else ("low", "high"):
             number = getattr(self, bound)
-            if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-                raise SpaceError(f"{self.name}: {bound} is {number!r}.", "It must be a finite number.")
+            largest = sys.float_info.max
+            numeric = isinstance(number, int | float) and not isinstance(number, bool)
+            if not numeric or not -largest <= number <= largest:
+                shown = repr(number) if not isinstance(number, int) else "too large"
+                raise SpaceError(f"{self.name}: {bound} is {shown}.", "It must be a finite number.")
             object.__setattr__(self, bound, float(number))
         low, high = self._bounds
         if low > high:
@@ -241,6 +247,11 @@ class SpaceParameter:
             )
         if self.type == "uniform" and not math.isfinite(high - low):
             raise SpaceError(f"{self.name}: {low:g},{high:g} is too wide a range.", "Write bounds that are meant.")
+        if self.type == "loguniform" and low < _SMALLEST_EXPONENT:
+            raise SpaceError(
+                f"{self.name}: exp({low:g}) is zero to a number.",
+                "The bounds of a loguniform are exponents of e: for 0.0001 to 0.01 write -9.21,-4.61.",
+            )
         if self.type == "loguniform" and high > _LARGEST_EXPONENT:
             raise SpaceError(
                 f"{self.name}: exp({high:g}) is too large for a number.",
@@ -446,6 +457,11 @@ def _plain(option: Any, name: str) -> Any:
         return {key: _plain(member, name) for key, member in option.items()}
     if isinstance(option, float) and not math.isfinite(option):
         raise SpaceError(f"{name}: {option!r} is no option.", "Numbers must be finite.")
+    if isinstance(option, int) and abs(option) >= 2**63:
+        raise SpaceError(f"{name}: an option has {option.bit_length()} bits.", "Whole numbers have at most 63.")
+    if isinstance(option, str) and (place := lookalikes.unwritable(option)) is not None:
+        problem = f"{name}: {option!r} holds {lookalikes.describe(option[place])}."
+        raise SpaceError(problem, "No file and no database takes it; remove it.")
     if option is None or isinstance(option, bool | int | float | str):
         return option
     raise SpaceError(f"{name}: {option!r} is no option.", "Options are numbers, texts, lists and mappings.")

@@ -44,6 +44,8 @@ def find_study(session: Session, name_or_id: str | int, *, lock: bool = False) -
     Raises:
         StudyNotFound: there is none.
     """
+    if "\0" in str(name_or_id):  # which PostgreSQL does not even look for
+        raise StudyNotFound(f"There is no study {name_or_id!r}.")
     query = select(Study).with_for_update() if lock else select(Study)
     study = session.scalar(query.where(Study.name == str(name_or_id)))
     if study is None and str(name_or_id).isdecimal() and int(name_or_id) < 2**31:

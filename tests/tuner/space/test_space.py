@@ -8,13 +8,17 @@ from typing import Any
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tuner import space
 from tuner.errors import SpaceError
 from tuner.space import SearchSpace, SpaceParameter
+
+# A loaded machine is no failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 names = st.from_regex(r"[a-z_][a-z0-9_]{0,12}(\.[a-z_][a-z0-9_]{0,12})?", fullmatch=True)
 finite = st.floats(-1e6, 1e6, allow_nan=False).map(lambda x: x + 0.0)

@@ -16,7 +16,7 @@ from tuner.insight.kept_importance import KEEPER
 from tuner.insight.summaries import StudySummary
 from tuner.service.dependencies import STUDY_BODY, DatabaseOf, SettingsOf, read_study
 from tuner.service.schemas import BudgetRequest, StagePage, StudyCreated, StudyPage
-from tuner.specification import StudySpecification
+from tuner.specification import MOST, StudySpecification
 from tuner.store import StudyState
 
 router = APIRouter(prefix="/studies", tags=["studies"])
@@ -47,7 +47,7 @@ def list_studies(
     database: DatabaseOf,
     state: StudyState | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=MOST)] = 0,
 ) -> StudyPage:
     """Studies, newest first."""
     return reports.list_studies(database, state=state, limit=limit, offset=offset)
@@ -83,7 +83,7 @@ def list_stages(
     name: str,
     database: DatabaseOf,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=MOST)] = 0,
 ) -> StagePage:
     """The stages that the study's trials share, those with the most trials first."""
     return insight.list_stages(database, name, limit=limit, offset=offset)

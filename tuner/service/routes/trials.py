@@ -15,6 +15,7 @@ from tuner.insight import reports
 from tuner.insight.summaries import StudySummary, TrialDetail
 from tuner.service.dependencies import DatabaseOf, SettingsOf
 from tuner.service.schemas import TrialPage, TrialRequest
+from tuner.specification import MOST
 from tuner.store import TrialState
 
 router = APIRouter(prefix="/studies/{name}/trials", tags=["trials"])
@@ -36,7 +37,7 @@ def list_trials(
     state: TrialState | None = None,
     order: Order = "number",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=MOST)] = 0,
 ) -> TrialPage:
     """Trials; those that have not started have no number yet."""
     return reports.list_trials(database, name, state=state, order=order, limit=limit, offset=offset)
@@ -50,14 +51,14 @@ def enqueue_trial(name: str, trial: TrialRequest, database: DatabaseOf) -> Study
 
 
 @router.get("/{number}")
-def get_trial(name: str, number: Annotated[int, Path(ge=0)], database: DatabaseOf) -> TrialDetail:
+def get_trial(name: str, number: Annotated[int, Path(ge=0, le=MOST)], database: DatabaseOf) -> TrialDetail:
     """One trial with the curve of every epoch that led to it."""
     return reports.get_trial(database, name, number)
 
 
 @router.get("/{number}/checkpoint", response_class=StreamingResponse, responses={200: CHECKPOINT})
 def get_checkpoint(
-    name: str, number: Annotated[int, Path(ge=0)], database: DatabaseOf, settings: SettingsOf
+    name: str, number: Annotated[int, Path(ge=0, le=MOST)], database: DatabaseOf, settings: SettingsOf
 ) -> StreamingResponse:
     """The trial's weights, those of its best epoch, as a file that RecBole loads too; 404 says whose there are."""
     weights = read_weights(database, settings.artifacts, name, number)
@@ -77,7 +78,7 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
 
 
 @router.post("/{number}/retry", status_code=202)
-def retry_trial(name: str, number: Annotated[int, Path(ge=0)], database: DatabaseOf) -> StudySummary:
+def retry_trial(name: str, number: Annotated[int, Path(ge=0, le=MOST)], database: DatabaseOf) -> StudySummary:
     """Run a failed trial's parameters again, as a new trial."""
     engine.retry_trial(database, name, number)
     return reports.get_study(database, name)
