@@ -296,7 +296,7 @@ class _Builder:
                 number = ast.literal_eval(str(token))
             except (ValueError, SyntaxError, MemoryError, RecursionError):
                 number = None
-            if isinstance(number, int | float) and math.isfinite(number):
+            if isinstance(number, int) or (isinstance(number, float) and math.isfinite(number)):
                 return number
             raise self._error(
                 token,
