@@ -1,3 +1,5 @@
+"""The typed client over the real application; only the socket between them is missing."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -7,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from tuner.client import Client
+from tuner.client import ApiError, Client
 from tuner.insight.snapshot import MOST_ENDED
 from tuner.service.app import create_app
 from tuner.settings import Settings
@@ -46,3 +48,12 @@ def test_events_are_followed(client: Client) -> None:
     client.act("study", "pause")
     assert [event.kind for event in client.list_events("study", after=created.id).items] == ["paused"]
     assert [event.kind for event in client.list_events(kind="created").items] == ["created"]
+
+
+def test_what_the_service_refuses_is_an_error_with_its_problem(client: Client) -> None:
+    with pytest.raises(ApiError, match="no study") as caught:
+        client.get_study("none")
+    assert (caught.value.status, caught.value.problem["title"]) == (404, "There is no such study")
+    with pytest.raises(ApiError, match="Did you mean n_layers") as caught:
+        client.create_study(STUDY | {"params": "n_layer choice [1]\nn_head choice [1]\n"})
+    assert [error["line"] for error in caught.value.problem["errors"]] == [1, 2]
