@@ -8,7 +8,7 @@ killed in between therefore still has its state, and ends again with the same bi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -194,12 +194,12 @@ def remove_finished(database: Database, root: Path, study: Study, bound: float) 
     folder = study_folder(root, study.id) / "trials"
     if not folder.is_dir():
         return
+    # Of a study's many trials only these few are asked about: the others have nothing that could be deleted.
+    present = {int(path.name) for path in folder.iterdir() if path.name.isdecimal()}
     with database.session() as session:
-        ended = set(rows.ended_numbers(session, study.id))
-        ranked = _ranked(session, study)
-    there = {int(path.name) for path in folder.iterdir() if path.name.isdecimal()} & ended
-    # A trial that took over another one's result has trained nothing, and so has no files.
-    wanted = [number for number in ranked if number in there][: _limit(study)]
+        there = set(rows.ended_numbers(session, study.id, among=present))
+        # A trial that took over another one's result has trained nothing, and so has no files.
+        wanted = _ranked(session, study, there)[: _limit(study)]
     kept: dict[int, int] = {}
     dropped: list[int] = []
     for number in wanted:
@@ -210,8 +210,17 @@ def remove_finished(database: Database, root: Path, study: Study, bound: float) 
             kept[number] = size
     for number in there - set(kept):
         shutil.rmtree(folder / str(number), ignore_errors=True)
+    _note(database, study, kept, dropped, bound)
+
+
+def _note(database: Database, study: Study, kept: Mapping[int, int], dropped: Sequence[int], bound: float) -> None:
+    """Record what is kept where that has changed, and that weights were deleted for the bound."""
+    with database.session() as session:
+        wrong = rows.wrong_weights(session, study.id, kept)
+    if not wrong and not dropped:
+        return
     with database.transaction() as session:
-        rows.note_weights(session, study.id, kept)
+        rows.note_weights(session, wrong)
         if dropped:
             message = f"The weights of trials {', '.join(map(str, dropped))} are deleted: those of better ones "
             message += f"take {sum(kept.values()) / 1e9:.3g} of {bound / 1e9:g} GB (TUNER_WEIGHTS_GB)."
@@ -224,13 +233,13 @@ def _limit(study: Study) -> int | None:
     return None if keep == "all" else 1 if keep == "best" else int(keep)
 
 
-def _ranked(session: Session, study: Study) -> Sequence[int]:
-    """Ended trials whose weights may be kept, the best first."""
-    best = best_numbers(session, study)
+def _ranked(session: Session, study: Study, among: Collection[int]) -> Sequence[int]:
+    """Trials ``among`` whose weights may be kept, the best first."""
+    best = best_numbers(session, study, among=among)
     if keep_of(study) != "all":
         return best
     # After those of the search come confirmations and pruned trials.
-    others = rows.ended_numbers(session, study.id, TrialState.COMPLETED, TrialState.PRUNED)
+    others = rows.ended_numbers(session, study.id, TrialState.COMPLETED, TrialState.PRUNED, among=among)
     return [*best, *sorted(set(others) - set(best))]
 
 

@@ -7,7 +7,7 @@ few columns of a few rows. States are taken from our slots: Optuna's column has 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from optuna.distributions import json_to_distribution
@@ -56,9 +56,15 @@ def best_number(session: Session, study: Study) -> int | None:
     return next(iter(best_numbers(session, study, 1)), None)
 
 
-def best_numbers(session: Session, study: Study, limit: int | None = None) -> list[int]:
-    """The completed trials of the search that were trained, the best first, the earlier of equal ones first."""
-    found = session.scalars(
+def best_numbers(
+    session: Session, study: Study, limit: int | None = None, *, among: Collection[int] | None = None
+) -> list[int]:
+    """The completed trials of the search that were trained, the best first, the earlier of equal ones first.
+
+    Args:
+        among: look at these trials only.
+    """
+    query = (
         select(Slot.optuna_number)
         .join(trials, of_slot(study.optuna_id))
         .join(trial_values, of_trial())
@@ -67,7 +73,9 @@ def best_numbers(session: Session, study: Study, limit: int | None = None) -> li
         .order_by(*best_first(study.direction))
         .limit(limit)
     )
-    return [number for number in found if number is not None]
+    if among is not None:
+        query = query.where(Slot.optuna_number.in_(among))
+    return [number for number in session.scalars(query) if number is not None]
 
 
 def _takes_over_a_result() -> ColumnElement[bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -166,22 +166,30 @@ def optuna_number(session: Session, slot_id: int) -> int | None:
     return session.scalar(select(Slot.optuna_number).where(Slot.id == slot_id))
 
 
-def ended_numbers(session: Session, study_id: int, *states: TrialState) -> Sequence[int]:
-    """Numbers of the trials that have ended, in one of ``states`` if any are given."""
+def ended_numbers(session: Session, study_id: int, *states: TrialState, among: Collection[int]) -> Sequence[int]:
+    """Those of the trials ``among`` that have ended, in one of ``states`` if any are given."""
     wanted = states or tuple(ENDED_TRIAL_STATES)
     query = select(Slot.optuna_number).where(Slot.study_id == study_id, Slot.state.in_(wanted))
-    return [number for number in session.scalars(query) if number is not None]
+    found = session.scalars(query.where(Slot.optuna_number.in_(among)))
+    return [number for number in found if number is not None]
 
 
-def note_weights(session: Session, study_id: int, kept: Mapping[int, int]) -> None:
-    """Record of which of the study's trials weights are kept, and their size in bytes."""
-    query = select(Slot.id, Slot.optuna_number, Slot.weights_bytes).where(
-        Slot.study_id == study_id, Slot.state.in_(ENDED_TRIAL_STATES), Slot.optuna_number.is_not(None)
-    )
+def wrong_weights(session: Session, study_id: int, kept: Mapping[int, int]) -> dict[int, int | None]:
+    """Slots whose record of kept weights is not what is kept, with the size in bytes that it should be."""
+    recorded = or_(Slot.weights_bytes.is_not(None), Slot.optuna_number.in_(kept))
+    query = select(Slot.id, Slot.optuna_number, Slot.weights_bytes).where(Slot.study_id == study_id, recorded)
+    wrong: dict[int, int | None] = {}
     for slot, number, size in session.execute(query).all():
-        now = kept.get(number or 0)
-        if size != now:
-            session.execute(update(Slot).where(Slot.id == slot).values(weights_bytes=now))
+        now = None if number is None else kept.get(number)
+        if now != size:
+            wrong[slot] = now
+    return wrong
+
+
+def note_weights(session: Session, sizes: Mapping[int, int | None]) -> None:
+    """Record the size of the weights that are kept, by slot."""
+    for slot, size in sizes.items():
+        session.execute(update(Slot).where(Slot.id == slot).values(weights_bytes=size))
 
 
 def weights_kept(session: Session, study_id: int) -> tuple[int, int]:
