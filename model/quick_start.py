@@ -37,8 +37,9 @@ def run_recbole(
     """Train one stage of a model and evaluate it, as RecBole's function of that name does.
 
     ``train_stage`` says which stage of S3Rec: ``pretrain`` writes ``<checkpoint_dir>/S3Rec-<dataset>-<epoch>.pth``
-    every ``save_step`` epochs and after the last one; ``finetune`` starts from ``pre_model_path`` and keeps the best
-    epoch in a file of its own. Flags of the running script (``--learning_rate=0.01``) win over everything else.
+    every ``save_step`` epochs and after the last one; ``finetune`` starts from ``pre_model_path`` (with
+    ``pretrain_epochs`` 0 from fresh weights) and keeps the best epoch in a file of its own. Flags of the running script
+    (``--learning_rate=0.01``) win over everything else.
 
     Args:
         model, dataset: names; they may also come from the other sources.
@@ -122,8 +123,18 @@ def _evaluate_only(definition: ModelDefinition, config: Config, data: Sequential
 
 
 def _stage(definition: ModelDefinition, config: Config) -> Stage:
-    """The stage that ``train_stage`` names; models without that key have one stage."""
-    return definition.stage(config["train_stage"]) if "train_stage" in config else definition.stages[-1]
+    """The stage that ``train_stage`` names; models without that key have one stage.
+
+    Raises:
+        ConfigError: it is to be trained for no epoch.
+    """
+    stage = definition.stage(config["train_stage"]) if "train_stage" in config else definition.stages[-1]
+    if config[stage.epochs_key] == 0:
+        raise ConfigError(
+            f"{stage.epochs_key} = 0: there is nothing to train in {stage.name}. Set a number of epochs, or begin with "
+            f"a later stage: train_stage: {definition.stages[-1].name}."
+        )
+    return stage
 
 
 def _initial(definition: ModelDefinition, stage: Stage, config: Config) -> Path | None:
@@ -131,6 +142,8 @@ def _initial(definition: ModelDefinition, stage: Stage, config: Config) -> Path 
     if stage is definition.stages[0]:
         return None
     if not config["pre_model_path"]:
+        if all(config[earlier.epochs_key] == 0 for earlier in definition.stages[: definition.stages.index(stage)]):
+            return None  # no pretraining is wanted: from fresh weights
         before = definition.stages[definition.stages.index(stage) - 1]
         raise CheckpointNotFound(
             f"pre_model_path is not set: {stage.name} starts from a pretrained model. Run with train_stage: "

@@ -78,7 +78,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         without_effect="a trial runs both stages",
     ),
     Parameter("item_attribute", "str", "class", "Item column that pretraining predicts.", stages=_BOTH),
-    Parameter("pretrain_epochs", "int", 500, "Epochs of pretraining.", minimum=1),
+    Parameter("pretrain_epochs", "int", 500, "Epochs of pretraining; 0: finetune from fresh weights.", minimum=0),
     Parameter(
         "save_step",
         "int",
