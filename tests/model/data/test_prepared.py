@@ -41,9 +41,9 @@ def preparations(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations whose files were really read."""
     read: list[Config] = []
 
-    def counted(config: Config) -> SequentialDataset:
+    def counted(config: Config, *others: Any) -> SequentialDataset:
         read.append(config)
-        return load_dataset(config)
+        return load_dataset(config, *others)
 
     monkeypatch.setattr(prepared, "load_dataset", counted)
     return read
@@ -184,9 +184,9 @@ def test_processes_that_start_together_prepare_once(
         "from model.config import load_config\n"
         "from model.data import prepared\n"
         "read = prepared.load_dataset\n"
-        "def counted(config):\n"
+        "def counted(config, *others):\n"
         "    print('prepared')\n"
-        "    return read(config)\n"
+        "    return read(config, *others)\n"
         "prepared.load_dataset = counted\n"
         "config = load_config('S3Rec', 'd', config_dict={'data_path': sys.argv[1], 'load_col': None})\n"
         "data = prepared.load_prepared(config, Path(sys.argv[2]), 1e9)\n"
