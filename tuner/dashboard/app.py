@@ -15,9 +15,11 @@ from dash.exceptions import DependencyException, InvalidResourceError
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tuner.dashboard import routing, shell
+from tuner.dashboard.callback_requests import CallbackRequests
 from tuner.dashboard.context import context_of
 from tuner.dashboard.pages import PAGES
 from tuner.errors import StudyNotFound, TrialNotFound
@@ -62,7 +64,8 @@ def mount(app: FastAPI, settings: Settings) -> list[str]:
     for page in PAGES:
         page.register(dashboard, context)
 
-    app.mount("/", _OneDocument(inner, [page.path for page in PAGES]), name="dashboard")
+    checked = CallbackRequests(inner, lambda: dashboard.callback_map, _bad_request)
+    app.mount("/", _OneDocument(checked, [page.path for page in PAGES]), name="dashboard")
     return list(dashboard.csp_hashes())
 
 
@@ -79,6 +82,10 @@ async def _not_found(request: Request, _error: Exception) -> Response:
     handle: Any = request.app.exception_handlers.get(HTTPException, http_exception_handler)
     response: Response = await handle(request, HTTPException(404))
     return response
+
+
+def _bad_request(_request: Request, wrong: str) -> Response:
+    return PlainTextResponse(wrong, 400)
 
 
 class _OneDocument:

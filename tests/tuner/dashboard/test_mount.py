@@ -99,3 +99,26 @@ def test_values_read_naturally() -> None:
         "CE",
         "[64]",
     ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "x",
+        "[]",
+        "null",
+        "[" * 10_000,
+        "{}",
+        '{"output": 3, "inputs": []}',
+        '{"output": "nonesuch.children", "inputs": []}',
+        '{"output": "study-message.children", "outputs": [], "inputs": 3, "changedPropIds": []}',
+        '{"output": "study-message.children", "outputs": [], "inputs": [], "changedPropIds": []}',
+        '{"output": "study-message.children", "outputs": [], "inputs": [], "changedPropIds": [3]}',
+        '{"output": "study-message.children", "outputs": 3, "inputs": [], "changedPropIds": []}',
+    ],
+)
+def test_what_is_no_request_for_a_callback_is_refused(client: TestClient, body: str) -> None:
+    answer = client.post("/_dash-update-component", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.text.endswith(".")
