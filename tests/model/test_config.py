@@ -85,7 +85,7 @@ def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
 
 
 def test_a_valid_metric_that_does_not_exist_is_refused_before_training(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"foo@3.*NDCG@10"):
+    with pytest.raises(ConfigError, match=r"foo@3.*There are Recall, MRR, NDCG, Hit"):
         load_case(CASES["unknown valid_metric accepted"], tmp_path)
 
 

@@ -182,7 +182,6 @@ def test_interactions_of_unlisted_items_are_dropped_unless_told_otherwise(write:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"encoding": "morse"}, "unknown encoding: morse.*the setting encoding"),
         ({"field_separator": ""}, "field_separator is empty"),
         ({"seq_separator": ""}, "seq_separator is empty"),
         ({"seq_len": {"class": "two"}}, "seq_len: class = 'two': write a whole number"),
@@ -198,6 +197,11 @@ def test_settings_that_do_not_fit_the_files_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=problem):
         read(write(HEADER + ROWS, "item_id:token\tclass:token_seq\ni0\ta b\ni1\ta\n", **changes))
+
+
+def test_an_encoding_that_there_is_not_is_refused_with_the_configuration(write: Callable[..., Config]) -> None:
+    with pytest.raises(ConfigError, match=r"encoding = 'morse': there is no such encoding\. Write utf-8"):
+        write(HEADER + ROWS, encoding="morse")
 
 
 @pytest.mark.parametrize(
