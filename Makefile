@@ -8,6 +8,8 @@ DEMO_PORT ?= 8000
 EXIT ?=
 ONLY ?=
 PYTEST ?= $(BIN)/python -m pytest
+# Many tests wait for processes that they have started: two at a time, each file's in one process.
+PARALLEL ?= -n 2 --dist loadfile
 # Everything that needs no GPU and no second environment; browser tests say so when there is no Chromium.
 ALL_TESTS = not gpu and not peer
 
@@ -40,7 +42,7 @@ demo: $(VENV)/.installed ## Tune S3Rec on ml-100k with the dashboard open (EXIT=
 	@TUNER_HOME="$(DEMO_HOME)" $(BIN)/tuner demo --port $(DEMO_PORT) $(if $(EXIT),--exit)
 
 test: $(VENV)/.installed-dev ## Run every test that can run on this machine
-	$(PYTEST) -m '$(ALL_TESTS)'
+	$(PYTEST) $(PARALLEL) -m '$(ALL_TESTS)'
 
 test-fast: $(VENV)/.installed-dev ## Run the fast tests only
 	$(PYTEST)
