@@ -17,7 +17,7 @@ from tuner.store import Database, StudyState
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows
 from tuner.store.claims import Claim
-from tuner.store.tables import Study
+from tuner.store.tables import Slot, Study
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +85,8 @@ class OutageWatch:
     def _give_back(self, session: Session, claim: Claim, outage: Outage, *, lasts: bool) -> None:
         study = session.get_one(Study, claim.study_id, with_for_update=True)
         # What is over before it was looked at may be no outage but the trial: it may not come back for ever.
-        tries = claim.losses if lasts or outage.store == DATABASE else claim.losses + 1
+        losses = session.get_one(Slot, claim.slot_id).losses  # the trial may have got on since it was claimed
+        tries = losses if lasts or outage.store == DATABASE else losses + 1
         given_up = tries > MAX_LOSSES
         later = self._database.now(session) + RETRY_DELAY_SECONDS
         released = claim_rows.release(session, claim, not_before=later, losses=0 if given_up else tries)

@@ -77,6 +77,11 @@ class StageRequest:
     def epochs(self) -> int:
         return self.link.epochs
 
+    @property
+    def epochs_before(self) -> int:
+        """Epochs of all stages before it."""
+        return 0 if self.before is None else self.before.epochs_before + self.before.epochs
+
 
 def waits_for(session: Session, link: Link) -> str:
     """What a trial waits for while another one's worker trains its stage, for people."""
@@ -304,7 +309,7 @@ class StageCache:
                     .where(Slot.id == claim.slot_id)
                     .values(epochs_run=Slot.epochs_run + 1, seconds_run=Slot.seconds_run + report.seconds)
                 )
-                claim_rows.note_advance(session, claim)
+                claim_rows.note_advance(session, claim, request.epochs_before + report.epoch)
 
         patiently(step)
 

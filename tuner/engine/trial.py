@@ -360,7 +360,7 @@ class TrialRun:
             rows.write_epoch(session, values)
             mine = Slot.id == self.claim.slot_id
             session.execute(update(Slot).where(mine).values(seconds_run=Slot.seconds_run + report.seconds))
-            claim_rows.note_advance(session, self.claim)
+            claim_rows.note_advance(session, self.claim, Slot.epochs_asked + report.epoch)
             # All trials of a study validate alike; one of them saying so is enough.
             if report.advice and self.trial.number == 0:
                 rows.add_event(session, self.claim.study_id, "advice", report.advice, trial=0)

@@ -114,10 +114,15 @@ def release(session: Session, claim: Claim, *, not_before: float = 0.0, **change
     )
 
 
-def note_advance(session: Session, claim: Claim) -> None:
-    """Forget earlier losses: the trial gets on, so it is not what kills its workers."""
-    if claim.losses > 0:
-        _update(session, claim, losses=0)
+def note_advance(session: Session, claim: Claim, reached: int | ColumnElement[int]) -> None:
+    """Forget earlier losses if the trial has got further than ever: then it is not what kills its workers.
+
+    An epoch that an earlier attempt had finished, too, says nothing of the one that no attempt has finished.
+
+    Args:
+        reached: epochs of the trial's shared stages and of its own up to here.
+    """
+    _update(session, claim, Slot.furthest < reached, losses=0, furthest=reached)
 
 
 def note_error(session: Session, claim: Claim, error: dict[str, Any]) -> bool:
@@ -232,10 +237,11 @@ def note_worker(session: Session, worker_id: str, state: WorkerState) -> None:
     session.execute(update(Worker).where(Worker.id == worker_id).values(state=state))
 
 
-def _update(session: Session, claim: Claim, **changes: Any) -> bool:
+def _update(session: Session, claim: Claim, *conditions: ColumnElement[bool], **changes: Any) -> bool:
     statement = (
         update(Slot)
         .where(Slot.id == claim.slot_id, Slot.attempt == claim.attempt, Slot.state == TrialState.RUNNING)
+        .where(*conditions)
         .values(**changes)
         .execution_options(synchronize_session=False)
     )

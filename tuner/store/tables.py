@@ -155,6 +155,7 @@ class Slot(Base):
         priority: lower goes first (see ``claims.PRIORITY_BEGUN``).
         attempt: counts the claims; together with ``worker_id`` it tells whether a worker still owns the slot.
         losses, failures: how often a worker died on it, and how often it raised an error that is tried again.
+        furthest: epochs of its shared stages and of its own that an attempt has reached; ``losses`` count from there.
         not_before: Unix seconds before which nobody should claim it.
         group_key: slots of one study that agree on it share their pretraining.
         stage_key, stage_epochs: the last shared stage that the trial needs, as far as known, and to which epoch;
@@ -189,6 +190,7 @@ class Slot(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     losses: Mapped[int] = mapped_column(default=0)
     failures: Mapped[int] = mapped_column(default=0)
+    furthest: Mapped[int] = mapped_column(default=0)
     worker_id: Mapped[str | None] = mapped_column(ForeignKey("rectuner_workers.id", ondelete="SET NULL"))
     lease_expires: Mapped[float | None]
     not_before: Mapped[float] = mapped_column(default=0.0)

@@ -225,8 +225,20 @@ def test_a_trial_that_gets_on_has_no_losses_any_more(database: Database, worker:
     ours = claim(database)
     assert ours is not None
     with database.transaction() as session:
-        claims.note_advance(session, ours)
+        claims.note_advance(session, ours, 1)
     assert slot(database, ours.slot_id).losses == 0
+
+
+def test_a_trial_that_repeats_what_it_had_reached_keeps_its_losses(database: Database, worker: str) -> None:
+    add_study(database, slots=1)
+    with database.transaction() as session:
+        session.execute(sa.update(Slot).values(losses=3, furthest=2))
+    ours = claim(database)
+    assert ours is not None
+    for reached, losses in ((1, 3), (2, 3), (3, 0)):
+        with database.transaction() as session:
+            claims.note_advance(session, ours, reached)
+        assert slot(database, ours.slot_id).losses == losses
 
 
 def test_silent_workers_are_lost_and_what_they_held_is_free(database: Database, worker: str) -> None:
