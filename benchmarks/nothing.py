@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from model import registry
 from model.config import Config
 from model.data import SequentialDataset
+from model.definition import ModelDefinition, Stage
 from model.parameters import Parameter
-from model.recommender import ModelDefinition, Objective, Recommender, Stage
+from model.recommender import Objective, Recommender
 
 NAME = "Nothing"
 

@@ -20,9 +20,8 @@ import torch
 
 from model.config import load_config
 from model.data import SequentialDataset, load_dataset
-from model.surge import Surge
 from model.surge.objectives import TrainObjective
-from model.surge.recommender import build
+from model.surge.recommender import Surge, build
 from model.training import epoch_order, make_optimizer
 
 REDUCED = {"embedding_size": 32, "pool_length": 10, "MAX_ITEM_LIST_LENGTH": 20, "att_fcn_layer_sizes": [40, 20]}

@@ -20,7 +20,7 @@ from model.eval_args import check_keys, merge_eval_args
 from model.former_names import FORMER, todays
 from model.interval import Interval
 from model.literals import parse_literal, read_yaml
-from model.metrics import computed_keys
+from model.metric_names import computed_keys
 from model.parameters import Parameter, is_nothing
 from model.registry import get_model, parameters_of
 

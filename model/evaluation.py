@@ -8,17 +8,17 @@ lower id, on every device.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from model.errors import ConfigError, NonFiniteLoss
-from model.metrics import Ranking, compute, computed_keys, longest_list
+from model.metric_names import computed_keys, longest_list
+from model.metrics import Ranking, compute
 from model.negatives import NegativeSampler
-from model.protocol import chosen_for_validation
 from model.randomness import torch_generator
 from model.recommender import Recommender
 
@@ -97,6 +97,17 @@ def evaluate(
     results = compute(ranking, keys)
     # numpy's rounding differs from Python's in the last place; RecBole compares rounded scores.
     return {key: float(np.round(value, config["metric_decimal_place"])) for key, value in results.items()}
+
+
+def chosen_for_validation(samples: Samples, config: Mapping[str, Any]) -> Samples:
+    """The samples of ``valid_users`` users, the same in every epoch and trial of one seed; all if there are fewer."""
+    number = config["valid_users"]
+    users = samples.user.unique()  # type: ignore[no-untyped-call]
+    if number is None or len(users) <= number:
+        return samples
+    generator = torch_generator(config["seed"], "users of the validation")
+    chosen = users[torch.randperm(len(users), generator=generator)[:number].to(users.device)]
+    return samples.select(torch.isin(samples.user, chosen).nonzero()[:, 0])
 
 
 def check_ranking(dataset: SequentialDataset, config: Config) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from model.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _PIECE = re.compile(r"\s*([\[(])([^,;]*),([^,;]*)([\])])\s*")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|inf\b)")
@@ -46,6 +48,8 @@ class Interval:
 
     def contains(self, values: np.ndarray) -> np.ndarray:
         """Which values lie inside; NaN never does. No part means no limit."""
+        import numpy as np  # here, because a configuration is checked without it
+
         if not self.parts:
             return np.ones(len(values), dtype=bool)
         inside = np.zeros(len(values), dtype=bool)

@@ -2,7 +2,7 @@
 
     python -m model.pictures saved/SURGE.pth --user 196 --output graph.html
 
-What there is to see, a model says itself: see :class:`model.recommender.Picture`.
+What there is to see, a model says itself: see :class:`model.definition.Picture`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from model.checkpoint import at_best_epoch, load_checkpoint, load_weights
 from model.config import Config
 from model.data import SequentialDataset, load_dataset
 from model.data.atomic import read_table
+from model.definition import ModelDefinition, Picture
 from model.errors import CheckpointError, ConfigError, DataError, ModelError
-from model.recommender import ModelDefinition, Picture, Recommender
+from model.recommender import Recommender
 from model.registry import get_model
 from model.run import items_digest
 

@@ -7,16 +7,10 @@ order of models (Krichene and Rendle, KDD 2020).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import Any
 
 from model.eval_args import merge_eval_args
 from model.former_names import todays
-from model.randomness import torch_generator
-
-if TYPE_CHECKING:
-    from model.data import Samples
 
 # A validation may take this share of the training of an epoch.
 _SHARE = 0.5
@@ -61,17 +55,6 @@ def metric_label(metric: str, protocol: Mapping[str, Any]) -> str:
     if "valid_users" in protocol:
         parts.append(f"{protocol['valid_users']} users")
     return f"{metric} ({', '.join(parts)})" if parts else metric
-
-
-def chosen_for_validation(samples: Samples, config: Mapping[str, Any]) -> Samples:
-    """The samples of ``valid_users`` users, the same in every epoch and trial of one seed; all if there are fewer."""
-    number = config["valid_users"]
-    users = samples.user.unique()  # type: ignore[no-untyped-call]
-    if number is None or len(users) <= number:
-        return samples
-    generator = torch_generator(config["seed"], "users of the validation")
-    chosen = users[torch.randperm(len(users), generator=generator)[:number].to(users.device)]
-    return samples.select(torch.isin(samples.user, chosen).nonzero()[:, 0])
 
 
 def cheaper_validation(config: Mapping[str, Any], users: int, training: float, validation: float) -> str | None:

@@ -18,9 +18,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from model.config import Config, load_config
 from model.data import SequentialDataset, load_dataset
+from model.definition import ModelDefinition, Stage
 from model.errors import CheckpointError, CheckpointNotFound, ConfigError
 from model.evaluation import evaluate
-from model.recommender import ModelDefinition, Stage
 from model.registry import get_model
 from model.run import EpochReport, RunResult, StageRun, start_run
 

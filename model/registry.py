@@ -10,9 +10,9 @@ from importlib.metadata import entry_points
 
 from model import lookalikes
 from model.defaults import COMMON
+from model.definition import ModelDefinition
 from model.errors import ConfigError
 from model.parameters import Parameter, by_name
-from model.recommender import ModelDefinition
 
 GROUP = "rectuner.models"
 

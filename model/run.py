@@ -19,11 +19,12 @@ from model.checkpoint import FORMAT, at_best_epoch, load_checkpoint, load_weight
 from model.config import Config
 from model.data import SequentialDataset
 from model.defaults import DATA
+from model.definition import ModelDefinition, Stage, stage_key
 from model.device import choose_device, describe
 from model.errors import CheckpointMismatch, TrainingError
 from model.evaluation import evaluate
 from model.protocol import cheaper_validation, protocol_of
-from model.recommender import ModelDefinition, Recommender, Stage, go_on, stage_key
+from model.recommender import Recommender, go_on
 from model.registry import parameters_of
 from model.run_state import check_run_state
 from model.training import EarlyStopping, make_optimizer, train_epoch

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from model.config import Config, load_config
 from model.data import SequentialDataset, load_dataset, synthetic
+from model.definition import ModelDefinition, Stage, stage_key
 from model.parameters import ANY_STAGE
-from model.recommender import ModelDefinition, Recommender, Stage, stage_key
+from model.recommender import Recommender
 from model.registry import get_model, parameters_of
 from model.run import StageRun, start_run
 

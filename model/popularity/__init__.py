@@ -5,44 +5,12 @@ It has no stage, because there is nothing to train; it is also the shortest exam
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
-from model.config import Config
-from model.data import SequentialDataset
-from model.recommender import ModelDefinition, Recommender
-
-
-class Popularity(Recommender):
-    """Scores an item by how often it is a target in training; the history does not matter.
-
-    Args:
-        counts: float [item_num].
-    """
-
-    def __init__(self, counts: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("counts", counts)
-        self.counts: Tensor
-
-    def score_all(self, histories: Tensor, lengths: Tensor) -> Tensor:
-        """See :meth:`Recommender.score_all`."""
-        return self.counts.repeat(len(histories), 1)
-
-    def score(self, histories: Tensor, lengths: Tensor, candidates: Tensor) -> Tensor:
-        """See :meth:`Recommender.score`."""
-        return self.counts[candidates]
-
-
-def build(config: Config, dataset: SequentialDataset) -> Popularity:
-    """The counts of a data set's training targets."""
-    return Popularity(torch.bincount(dataset.train.target, minlength=dataset.item_num).float())
-
+from model.definition import ModelDefinition, lazily
 
 DEFINITION = ModelDefinition(
     name="Popularity",
     summary="Recommends what is chosen most often; needs no training.",
     parameters=(),
     stages=(),
-    build=build,
+    build=lazily("model.popularity.recommender:build"),
 )

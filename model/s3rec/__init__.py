@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from model.recommender import ModelDefinition, Stage
-from model.s3rec.network import S3Rec, build
-from model.s3rec.objectives import FinetuneObjective, PretrainObjective
+from model.definition import ModelDefinition, Stage, lazily
 from model.s3rec.parameters import PARAMETERS, review
 
 # The finetuning's parameters need no pretraining of their own, and pretraining lengths are prefixes of one run.
@@ -19,12 +17,20 @@ DEFINITION = ModelDefinition(
     summary="Transformer over the history, pretrained with four self-supervised losses, then finetuned.",
     parameters=PARAMETERS,
     stages=(
-        Stage("pretrain", epochs_key="pretrain_epochs", validates=False, objective=PretrainObjective),
-        Stage("finetune", epochs_key="epochs", validates=True, objective=FinetuneObjective),
+        Stage(
+            "pretrain",
+            epochs_key="pretrain_epochs",
+            validates=False,
+            objective=lazily("model.s3rec.objectives:PretrainObjective"),
+        ),
+        Stage(
+            "finetune",
+            epochs_key="epochs",
+            validates=True,
+            objective=lazily("model.s3rec.objectives:FinetuneObjective"),
+        ),
     ),
-    build=build,
+    build=lazily("model.s3rec.network:build"),
     review=review,
     search_space=SEARCH_SPACE,
 )
-
-__all__ = ["DEFINITION", "S3Rec", "build"]

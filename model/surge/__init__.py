@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from model.recommender import ModelDefinition, Stage
-from model.surge.objectives import TrainObjective
+from model.definition import ModelDefinition, Picture, Stage, lazily
 from model.surge.parameters import PARAMETERS, review
-from model.surge.picture import INTEREST_GRAPH
-from model.surge.recommender import Surge, build
-
-__all__ = ["DEFINITION", "Surge"]
 
 SEARCH_SPACE = """\
 surge_variant       choice      ['released', 'paper']
@@ -22,9 +17,11 @@ DEFINITION = ModelDefinition(
     name="SURGE",
     summary="Graph of a user's items, pooled to a short sequence of interests, read by a gated unit.",
     parameters=PARAMETERS,
-    stages=(Stage(name="train", epochs_key="epochs", validates=True, objective=TrainObjective),),
-    build=build,
+    stages=(
+        Stage("train", epochs_key="epochs", validates=True, objective=lazily("model.surge.objectives:TrainObjective")),
+    ),
+    build=lazily("model.surge.recommender:build"),
     review=review,
-    pictures=(INTEREST_GRAPH,),
+    pictures=(Picture("interest-graph", "Interest graph", draw=lazily("model.surge.picture:draw_user")),),
     search_space=SEARCH_SPACE,
 )

@@ -7,7 +7,6 @@ from typing import Any
 
 from model.errors import ConfigError
 from model.parameters import Parameter
-from model.surge.attention import ACTIVATIONS
 
 _TRAIN = frozenset({"train"})
 VARIANTS = ("released", "paper")
@@ -90,7 +89,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "str",
         "relu",
         "Activation of the attention networks.",
-        choices=tuple(ACTIVATIONS),
+        choices=("relu", "leaky_relu", "tanh", "sigmoid"),
         stages=_TRAIN,
     ),
     Parameter(

@@ -15,7 +15,7 @@ import torch
 from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 
-from model.recommender import Picture, Recommender
+from model.recommender import Recommender
 from model.surge.recommender import Surge
 
 # A browser gets no more edges than this; the most similar ones stay.
@@ -174,6 +174,3 @@ def _matrix(graph: UserGraph, names: Sequence[str]) -> go.Heatmap:
         colorbar={"title": "similarity"},
         hoverongaps=False,
     )
-
-
-INTEREST_GRAPH = Picture("interest-graph", "Interest graph", draw_user)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from model import registry
-from model.popularity import DEFINITION, Popularity
+from model.popularity import DEFINITION
+from model.popularity.recommender import Popularity
 from model.testing import ModelContract
 
 

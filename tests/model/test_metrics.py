@@ -10,7 +10,8 @@ import torch
 
 from model.errors import ConfigError
 from model.evaluation import rank
-from model.metrics import METRICS, Ranking, compute, metric_keys
+from model.metric_names import METRIC_NAMES, metric_keys
+from model.metrics import METRICS, Ranking, compute
 
 CASES = (
     "multi_positive",
@@ -48,6 +49,10 @@ def test_the_golden_cases_cover_every_metric(golden: Callable[[str], Any]) -> No
     cases = golden("metrics")["cases"]
     covered = {key.partition("@")[0] for name in CASES for key in cases[name]["metrics_full"]}
     assert covered == set(METRICS)
+
+
+def test_every_metric_has_its_name_and_every_name_its_metric() -> None:
+    assert list(METRIC_NAMES) == list(METRICS)
 
 
 def test_recommended_items_and_hits_are_recboles(golden: Callable[[str], Any]) -> None:

@@ -10,7 +10,7 @@ import torch
 from model.baseline import baseline
 from model.config import Config
 from model.data import SequentialDataset
-from model.popularity import build
+from model.popularity.recommender import build
 
 
 def test_items_rank_by_how_often_they_are_targets_in_training(

@@ -11,8 +11,8 @@ import torch
 from model.config import Config
 from model.data import SequentialDataset
 from model.errors import ConfigError
-from model.evaluation import evaluate
-from model.protocol import cheaper_validation, chosen_for_validation, given_protocol, metric_label, protocol_of
+from model.evaluation import chosen_for_validation, evaluate
+from model.protocol import cheaper_validation, given_protocol, metric_label, protocol_of
 from model.registry import get_model
 
 MakeConfig = Callable[..., Config]

@@ -10,8 +10,8 @@ import pytest
 
 from model import registry
 from model.defaults import COMMON
+from model.definition import ModelDefinition
 from model.errors import ConfigError
-from model.recommender import ModelDefinition
 
 
 @pytest.mark.parametrize("name", registry.BUILT_IN)

@@ -14,7 +14,7 @@ from model.config import Config
 from model.data import SequentialDataset
 from model.errors import ConfigError, NonFiniteLoss
 from model.recommender import Objective, Reduction
-from model.s3rec import build
+from model.s3rec.network import build
 from model.s3rec.objectives import FinetuneObjective, PretrainObjective
 from model.training import EarlyStopping, EpochLoss, epoch_order, make_optimizer, train_epoch
 
@@ -193,7 +193,7 @@ PROGRAM = """
 import sys, torch
 from model.config import load_config
 from model.data import load_dataset
-from model.s3rec import build
+from model.s3rec.network import build
 from model.s3rec.objectives import FinetuneObjective, PretrainObjective
 from model.training import make_optimizer, train_epoch
 torch.set_num_threads(int(sys.argv[2]))

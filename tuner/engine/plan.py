@@ -13,8 +13,8 @@ from typing import Any, Literal
 from model import registry
 from model.config import Config, load_config
 from model.defaults import DATA
+from model.definition import ModelDefinition, Stage, stage_key
 from model.parameters import Parameter
-from model.recommender import ModelDefinition, Stage, stage_key
 from tuner.errors import SpecificationError
 from tuner.space import SearchSpace, SpaceParameter
 from tuner.space.check import as_configured

@@ -18,8 +18,8 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from model.data import SequentialDataset
+from model.definition import ModelDefinition
 from model.errors import CheckpointError
-from model.recommender import ModelDefinition
 from model.run import EpochReport, StageRun, start_run
 from tuner.engine.artifact_store import require_store
 from tuner.engine.artifacts import stage_checkpoint, stage_folder

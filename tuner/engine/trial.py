@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 
 from model.config import Config
 from model.data import SequentialDataset
+from model.definition import Stage
 from model.errors import CheckpointError
 from model.protocol import protocol_of
-from model.recommender import Stage
 from model.run import EpochReport, StageRun, start_run
 from tuner.engine.artifact_store import require_store
 from tuner.engine.artifacts import final_checkpoint, trial_folder

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from model.definition import Picture
 from model.pictures import Restored, restore
-from model.recommender import Picture
 from model.registry import get_model, model_names
 from tuner.insight.theme import THEMES
 

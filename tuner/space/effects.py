@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from model.config import Config
+    from model.definition import ModelDefinition
     from model.parameters import Parameter
-    from model.recommender import ModelDefinition
     from tuner.space.space import SearchSpace
 
 # The key that names a model trained before, in the place of the stages before the last.

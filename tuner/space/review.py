@@ -15,7 +15,7 @@ from tuner.space.effects import remarks_on_effects
 
 if TYPE_CHECKING:
     from model.config import Config
-    from model.recommender import ModelDefinition, Stage
+    from model.definition import ModelDefinition, Stage
     from tuner.space.space import SearchSpace, SpaceParameter
 
 # Beyond so many combinations only the first and last value of each parameter are tried.

@@ -22,13 +22,13 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-
 from model import lookalikes
 from tuner.errors import SpaceError, raise_all
 from tuner.space.check import check_space, distinct_options
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
     from model.parameters import Parameter
 
 ParameterType = Literal["choice", "uniform", "quniform", "loguniform"]
@@ -114,6 +114,9 @@ class SpaceParameter:
     @cached_property
     def distribution(self) -> BaseDistribution:
         """The parameter as Optuna knows it."""
+        # Here, because a space is read, checked and shown without Optuna.
+        from optuna.distributions import CategoricalDistribution, FloatDistribution
+
         if self.type == "choice":
             return CategoricalDistribution(self._labels)
         low, high = self._bounds
@@ -175,7 +178,7 @@ class SpaceParameter:
             for multiple in range(first, last + 1):
                 yield float(multiple * q)
         elif self.size == 1:
-            yield cast(FloatDistribution, self.distribution).low
+            yield float(cast("tuple[float, float]", self.effective_range)[0])
         else:
             raise SpaceError(
                 f"{self.name} {self.type} {self.low:g},{self.high:g} has no end of values.",

@@ -14,8 +14,8 @@ from model.config import Config
 from model.data import load_dataset
 from model.registry import get_model
 from model.run import start_run
-from model.s3rec import S3Rec, build
 from model.s3rec.corruption import PretrainBatch
+from model.s3rec.network import S3Rec, build
 from model.s3rec.objectives import FinetuneObjective, PretrainObjective, finetune_loss, pretrain_losses
 from model.training import epoch_order, make_optimizer
 

@@ -10,8 +10,8 @@ import torch
 
 from model.config import Config
 from model.data import SequentialDataset
-from model.s3rec import S3Rec, build
 from model.s3rec.corruption import corrupt, left_padded
+from model.s3rec.network import S3Rec, build
 from model.s3rec.objectives import FinetuneObjective, PretrainObjective, pretrain_losses
 from model.training import make_optimizer, train_epoch
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from model.config import Config
 from model.data import Samples, SequentialDataset, load_dataset
-from model.s3rec import S3Rec, build
 from model.s3rec.corruption import corrupt
+from model.s3rec.network import S3Rec, build
 from model.s3rec.objectives import FinetuneObjective, PretrainObjective, finetune_loss, pretrain_losses, windows
 
 MakeConfig = Callable[..., Config]

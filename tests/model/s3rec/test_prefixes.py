@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.config import Config
 from model.data import SequentialDataset, load_dataset
-from model.s3rec import build
+from model.s3rec.network import build
 from model.s3rec.objectives import FinetuneObjective
 from model.training import epoch_order
 

@@ -15,10 +15,9 @@ from model.data import SequentialDataset, load_dataset, synthetic
 from model.errors import ConfigError
 from model.layers import Noise
 from model.negatives import NegativeSampler
-from model.surge import Surge
 from model.surge.objectives import TrainObjective
 from model.surge.parameters import review
-from model.surge.recommender import build
+from model.surge.recommender import Surge, build
 from model.training import make_optimizer
 
 VARIANTS = ["released", "paper"]

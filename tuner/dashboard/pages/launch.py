@@ -14,9 +14,9 @@ from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 from pydantic import ValidationError
 
+from model.definition import Stage
 from model.errors import ModelError
 from model.literals import parse_yaml
-from model.recommender import Stage
 from model.registry import DEFAULT, get_model, model_names
 from tuner import space
 from tuner.assembly import StudyOptions, assemble, describe

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from model.config import Config
 from model.data import SequentialDataset
+from model.definition import ModelDefinition, Stage
 from model.parameters import Parameter
 from model.randomness import torch_generator
-from model.recommender import ModelDefinition, Objective, Recommender, Stage
+from model.recommender import Objective, Recommender
 
 ALL = frozenset({"pretrain", "align", "finetune"})
 BOTH = frozenset({"pretrain", "finetune"})
