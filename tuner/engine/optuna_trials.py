@@ -22,7 +22,7 @@ from tuner.engine.promotion import NAME as ASHA_PROMOTION
 from tuner.store import Database, rungs
 from tuner.store.claims import Claim
 from tuner.store.tables import Study
-from tuner.store.trial_outcome import CONFIRMS, SAME_AS, SEED, SLOT
+from tuner.store.trial_outcome import CONFIRMS, INPUTS, SAME_AS, SEED, SLOT
 
 
 @dataclass
@@ -44,6 +44,11 @@ class OptunaTrial:
         if self._trial is not None and epoch not in self._reported:
             self._trial.report(score, epoch)
             self._reported.add(epoch)
+
+    def note_inputs(self, inputs: dict[str, str]) -> None:
+        """Record what the trial is trained on, see :class:`tuner.store.trial_outcome.TrialOutcome`."""
+        if self._trial is not None:
+            self._trial.set_user_attr(INPUTS, inputs)
 
     def should_prune(self) -> bool:
         return self._trial is not None and self._trial.should_prune()
@@ -93,18 +98,19 @@ class OptunaTrials:
         trial_id = self._storage.create_new_trial(self._study_id, template)
         return self._storage.get_trial_number_from_id(trial_id)
 
-    def trained_alike(self, trial: OptunaTrial) -> FrozenTrial | None:
-        """The first completed trial of the search that was trained with the parameters of ``trial``, or None."""
+    def trained_alike(self, trial: OptunaTrial) -> list[FrozenTrial]:
+        """The completed trials of the search that were trained with the parameters of ``trial``, in their order."""
         wanted = self._plan.identity(trial.params)
         completed = self._study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
+        alike = []
         for other in of_the_search(completed):
             if SAME_AS in other.user_attrs or other.number == trial.number:
                 continue
             if other.number not in self._identities:
                 self._identities[other.number] = self._plan.identity(other.params)
             if self._identities[other.number] == wanted:
-                return other
-        return None
+                alike.append(other)
+        return alike
 
     def open(self, number: int) -> OptunaTrial:
         """Trial ``number`` with all its parameters; those it lacks are chosen by the study's sampler."""

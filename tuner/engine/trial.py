@@ -46,6 +46,8 @@ from tuner.store.trial_outcome import TrialOutcome
 _log = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 1.0
+# What a trial's inputs are, for people.
+_INPUTS = {"data": "the data", "pretrained": "the pretrained model"}
 # A trial that was pruned or completed: its state here and in Optuna.
 ENDINGS = {
     OptunaState.COMPLETE: TrialState.COMPLETED,
@@ -97,14 +99,36 @@ class TrialRunner:
     def _trained_alike(self, claim: Claim, trial: OptunaTrial) -> FrozenTrial | None:
         """The trial whose result this one would have, for the sampler has drawn its parameters again.
 
-        One that has begun to train goes on: its result is the same.
+        One that has begun to train goes on: its result is the same. Where files have changed since, or it isn't known
+        what another one was trained on, the parameters are trained again.
         """
         if claim.origin is not Origin.SAMPLED or not self.plan.specification.reuse_results:
             return None
         with self.database.session() as session:
             if rows.own_seconds(session, claim.slot_id) > 0.0:
                 return None
-        return patiently(lambda: self.trials.trained_alike(trial))
+        alike = patiently(lambda: self.trials.trained_alike(trial))
+        if not alike:
+            return None
+        config = self.plan.stage_config(self.plan.own_stage, trial.params)
+        inputs = self.inputs(config, self.load(config))
+        measured = [(other, TrialOutcome.read(other.user_attrs).inputs) for other in alike]
+        for other, theirs in measured:
+            if theirs == inputs:
+                return other
+        changed = [(other.number, theirs) for other, theirs in measured if theirs is not None]
+        if changed:
+            number, theirs = changed[-1]
+            what = " and ".join(sorted(_INPUTS[name] for name in inputs if inputs[name] != theirs.get(name)))
+            message = f"Trial {trial.number} has the parameters of trial {number}, but {what} changed since, so it is "
+            message += "trained. Values from before and after that can't be compared."
+            self._transact(lambda session: rows.add_event(session, claim.study_id, "data", message, trial=trial.number))
+        return None
+
+    def inputs(self, config: Config, dataset: SequentialDataset) -> dict[str, str]:
+        """What an own stage of that configuration is trained on."""
+        given = self.plan.given_checkpoint(config)
+        return {"data": dataset.fingerprint} | ({} if given is None else {"pretrained": check_digest(given, ())})
 
     def _take_over(self, claim: Claim, trial: OptunaTrial, same: FrozenTrial) -> None:
         """End the trial with the result of another one, as its own training would have ended it."""
@@ -231,6 +255,7 @@ class TrialRun:
     def _started(self, config: Config, dataset: SequentialDataset) -> StageRun:
         definition, stage = self.plan.definition, self.plan.own_stage.name
         given = self.plan.given_checkpoint(config)
+        patiently(lambda: self.trial.note_inputs(self.runner.inputs(config, dataset)))
         if given is not None:
             return start_run(definition, stage, config, dataset, initial=given)
         initial = self._shared(dataset)

@@ -29,6 +29,7 @@ KINDS: dict[str, str] = {
     "trial_cancelled": "A trial was abandoned because its study was cancelled.",
     "lost": "A trial's worker is gone; the trial will be continued.",
     "reused": "A trial got the result of an earlier one with the same parameters.",
+    "data": "Data, or a pretrained model, changed during the study.",
     "given_up": "A trial lost its worker too often and is not tried again.",
     "weights": "Weights were deleted because those of better trials fill the bound.",
     "worker_died": "A worker process ended that nobody had stopped.",

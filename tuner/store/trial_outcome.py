@@ -23,6 +23,7 @@ SEEN, RUNNING, REACHED = "seen", "running", "reached"
 CONFIRMS, SEED = "confirms", "seed"
 WARM_START = "warm_start"
 SAME_AS = "same_as"
+INPUTS = "inputs"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class TrialOutcome:
         protocol: what the metrics were measured on, see :func:`model.protocol.protocol_of`.
         error: why a failed trial failed, as "Type: message".
         same_as: the trial with the same parameters whose result this is; it was not trained for this one.
+        inputs: SHA-256 of what it was trained on: of the ``data`` and what they are read as, and of the ``pretrained``
+            model that it names, if it does. Written when its own stage begins; trials of earlier versions have none.
     """
 
     best_epoch: int | None = None
@@ -48,6 +51,7 @@ class TrialOutcome:
     protocol: dict[str, Any] | None = None
     error: str | None = None
     same_as: int | None = None
+    inputs: dict[str, str] | None = None
 
     @property
     def attributes(self) -> dict[str, Any]:

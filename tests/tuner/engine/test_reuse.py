@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -177,3 +179,70 @@ def test_the_option_changes_no_name() -> None:
         for reuses in (True, False)
     }
     assert len(names) == 1
+
+
+@pytest.fixture
+def own_data(tmp_path: Path, data_root: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The installation with data that may be changed."""
+    shutil.copytree(data_root / "toy", tmp_path / "data" / "toy")
+    monkeypatch.setenv("TUNER_DATA_ROOT", str(tmp_path / "data"))
+    return settings.model_copy(update={"data_root": tmp_path / "data"})
+
+
+def said_of_data(database: Database) -> list[str]:
+    return [event.message for event in list_events(database, "study", kind="data").items]
+
+
+ONE: dict[str, Any] = AGAIN | {"space": {"width": [4]}, "max_trials": 2}
+
+
+def test_what_was_measured_on_other_data_is_trained_again(
+    database: Database, own_data: Settings, create: Create
+) -> None:
+    study_id = create(**ONE)
+    work(own_data)
+    assert said_of_data(database) == []
+    assert own_data.data_root is not None
+    with (own_data.data_root / "toy" / "toy.inter").open("a") as file:
+        file.write("u1\ti5\t99999\n")
+    study.raise_budget(database, study_id, 4)
+    work(own_data)
+    assert [trial.user_attrs.get("same_as") for trial in trials(database)] == [None, 0, None, 2]
+    assert trials(database)[2].value != trials(database)[0].value
+    assert said_of_data(database) == [
+        "Trial 2 has the parameters of trial 0, but the data changed since, so it is trained. Values from before and "
+        "after that can't be compared."
+    ]
+
+
+def test_what_began_from_another_pretrained_model_is_trained_again(
+    database: Database, settings: Settings, create: Create, tmp_path: Path
+) -> None:
+    for seed in (1, 2):
+        create(f"pretrained-{seed}", space={"width": [4]}, config={"seed": seed})
+    work(settings)
+    one, other = settings.artifacts.glob("stages/*/3.pth")
+    given = tmp_path / "given.pth"
+    shutil.copy(one, given)
+    study_id = create(**ONE | {"config": ONE["config"] | {"pre_model_path": str(given)}})
+    work(settings)
+    shutil.copy(other, given)
+    study.raise_budget(database, study_id, 4)
+    work(settings)
+    assert [trial.user_attrs.get("same_as") for trial in trials(database)] == [None, 0, None, 2]
+    (said,) = said_of_data(database)
+    assert said.startswith("Trial 2 has the parameters of trial 0, but the pretrained model changed since, so")
+
+
+def test_a_trial_of_which_nobody_knows_what_it_was_trained_on_is_trained_again(
+    database: Database, settings: Settings, create: Create
+) -> None:
+    """Trials of earlier versions."""
+    study_id = create(**ONE | {"max_trials": 1})
+    work(settings)
+    with database.transaction() as session:
+        session.execute(sa.text("DELETE FROM trial_user_attributes WHERE key = 'inputs'"))
+    study.raise_budget(database, study_id, 3)
+    work(settings)
+    assert [trial.user_attrs.get("same_as") for trial in trials(database)] == [None, None, 1]
+    assert said_of_data(database) == []

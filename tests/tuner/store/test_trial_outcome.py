@@ -12,5 +12,5 @@ def test_an_outcome_is_read_as_it_was_written() -> None:
 
 
 def test_the_attributes_have_the_names_that_databases_have() -> None:
-    names = "best_epoch valid_result test_result seconds values protocol error same_as"
+    names = "best_epoch valid_result test_result seconds values protocol error same_as inputs"
     assert tuple(names.split()) == OUTCOME
