@@ -11,7 +11,6 @@ from tuner.engine import confirmation
 from tuner.engine.optuna_trials import of_the_search
 from tuner.engine.promotion import end_paused
 from tuner.engine.stopping import reason_to_end, standing
-from tuner.engine.study import end_soon
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows
@@ -24,6 +23,15 @@ def settle(database: Database, study_id: int) -> None:
     reason = _rule_met(database, study_id)
     while _waits_for_paused(database, study_id, reason):
         end_paused(database, study_id)
+
+
+def end_soon(session: Session, study: Study, ends_as: StudyState, reason: str) -> None:
+    """Give out no new trials, and end as ``ends_as`` when those that were begun have ended."""
+    if rows.has_work_begun(session, study.id) or any_paused(session, study.id):
+        rows.set_state(session, study, StudyState.STOPPING, reason)
+        study.ends_as = ends_as
+    else:
+        rows.set_state(session, study, ends_as, reason)
 
 
 def _waits_for_paused(database: Database, study_id: int, reason: str | None) -> bool:

@@ -41,8 +41,6 @@ _MEMORY = (
     "bad_alloc",
     "ALLOC_FAILED",
 )
-# How often a trial may lose its worker before it is given up: it may well be what kills them.
-MAX_LOSSES = 5
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from optuna.trial import TrialState as OptunaState
 from tuner.engine import pruners
 from tuner.engine.asks import Asker, Sight, look
 from tuner.engine.plan import Plan
-from tuner.engine.promotion import NAME as ASHA_PROMOTION
+from tuner.engine.ladder import NAME as ASHA_PROMOTION
 from tuner.store import Database, rungs
 from tuner.store.claims import Claim
 from tuner.store.tables import Study

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from model.data.catalog import cache_root
 from model.registry import parameters_of
-from tuner.engine.failures import MAX_LOSSES, RETRY_DELAY_SECONDS
+from tuner.engine.failures import RETRY_DELAY_SECONDS
+from tuner.engine.sweep import MAX_LOSSES
 from tuner.engine.outage import DATABASE, Outage, Places
 from tuner.engine.patience import patiently
 from tuner.store import Database, StudyState

@@ -9,7 +9,6 @@ nothing else changes who is among the best of a rung.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import TrialState as OptunaState
@@ -17,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from model.protocol import given_protocol
+from tuner.engine.ladder import Ladder
 from tuner.engine.trial_ending import end_trial
 from tuner.space import SearchSpace
 from tuner.store import Database, StudyState, TrialState
@@ -27,40 +27,8 @@ from tuner.store.claims import Claim
 from tuner.store.tables import Epoch, Rung, Study
 from tuner.store.trial_outcome import TrialOutcome
 
-NAME = "asha_promotion"
 # Ending a paused trial takes a few statements; after this somebody else tries.
 _LEASE_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Ladder:
-    """Where the rungs are.
-
-    Attributes:
-        min_resource: epochs before the first rung.
-        reduction_factor: one in so many goes on; the next rung is so many times higher.
-    """
-
-    min_resource: int = 1
-    reduction_factor: int = 3
-
-    def __post_init__(self) -> None:
-        if not _whole(self.min_resource, 1):
-            raise ValueError(f"min_resource is {self.min_resource!r}, and must be a whole number above 0.")
-        if not _whole(self.reduction_factor, 2):
-            raise ValueError(f"reduction_factor is {self.reduction_factor!r}, and must be a whole number above 1.")
-
-    def rung(self, epoch: int) -> int | None:
-        """The number (from 0) of the rung that is reached after ``epoch`` epochs, None between rungs."""
-        rung, place = 0, self.min_resource
-        while place < epoch:
-            rung, place = rung + 1, place * self.reduction_factor
-        return rung if place == epoch else None
-
-
-def ladder_of(pruner: dict[str, Any]) -> Ladder | None:
-    """The ladder of a study's record of its pruner, None when that does not promote."""
-    return Ladder(**pruner["options"]) if pruner["name"] == NAME else None
 
 
 def arrive(database: Database, ladder: Ladder, claim: Claim, epoch: int, score: float) -> bool:
@@ -147,7 +115,3 @@ def _best_epoch(session: Session, study: Study, slot_id: int) -> Epoch | None:
     # Of equal epochs the last, as early stopping has it.
     query = select(Epoch).where(Epoch.slot_id == slot_id, Epoch.valid_score.is_not(None))
     return session.scalar(query.order_by(score, Epoch.epoch.desc()).limit(1))
-
-
-def _whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

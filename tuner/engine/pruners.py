@@ -18,8 +18,8 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 
-from tuner.engine.promotion import NAME as ASHA_PROMOTION
-from tuner.engine.promotion import Ladder
+from tuner.engine.ladder import NAME as ASHA_PROMOTION
+from tuner.engine.ladder import Ladder
 from tuner.errors import SpecificationError
 from tuner.specification import PrunerSpecification
 

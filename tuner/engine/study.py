@@ -13,13 +13,13 @@ from tuner.engine.additions import enqueue, raise_budget, retry_trial
 from tuner.engine.artifact_store import check_store
 from tuner.engine.artifacts import study_folder
 from tuner.engine.creation import create
+from tuner.engine.ending import end_soon
 from tuner.engine.optuna_log import optuna_quiet
 from tuner.engine.record import StudyRecord, record
 from tuner.errors import StudyStateError
 from tuner.settings import Settings
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows
-from tuner.store.rungs import any_paused
 from tuner.store.tables import Slot, Study, utc_now
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "cancel",
     "create",
     "delete",
-    "end_soon",
     "enqueue",
     "find",
     "pause",
@@ -146,15 +145,6 @@ def delete(database: Database, settings: Settings, name_or_id: str | int) -> Non
     shutil.rmtree(study_folder(settings.artifacts, study.id), ignore_errors=True)
     with database.transaction() as session:
         session.delete(rows.find_study(session, study.id))
-
-
-def end_soon(session: Session, study: Study, ends_as: StudyState, reason: str) -> None:
-    """Give out no new trials, and end as ``ends_as`` when those that were begun have ended."""
-    if rows.has_work_begun(session, study.id) or any_paused(session, study.id):
-        rows.set_state(session, study, StudyState.STOPPING, reason)
-        study.ends_as = ends_as
-    else:
-        rows.set_state(session, study, ends_as, reason)
 
 
 def _require(study: Study, verb: str, *states: StudyState) -> None:

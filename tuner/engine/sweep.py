@@ -13,7 +13,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tuner.engine.ending import settle
-from tuner.engine.failures import MAX_LOSSES
 from tuner.engine.trial_ending import end_trial
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import claims as claim_rows
@@ -21,6 +20,8 @@ from tuner.store import repository as rows
 from tuner.store.tables import Slot, Study
 from tuner.store.trial_outcome import TrialOutcome
 
+# How often a trial may lose its worker before it is given up: it may well be what kills them.
+MAX_LOSSES = 5
 _GOING = (StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED, StudyState.STOPPING)
 
 

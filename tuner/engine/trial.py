@@ -29,7 +29,8 @@ from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
 from tuner.engine.optuna_trials import OptunaTrial, OptunaTrials
 from tuner.engine.patience import UNAVAILABLE, patiently
 from tuner.engine.plan import Link, Plan
-from tuner.engine.promotion import arrive, ladder_of
+from tuner.engine.ladder import ladder_of
+from tuner.engine.promotion import arrive
 from tuner.engine.stage_cache import StageCache, StageRequest, waits_for
 from tuner.engine.trial_ending import end_trial
 from tuner.engine.weights import keeps_pruned

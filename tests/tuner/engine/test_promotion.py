@@ -12,7 +12,8 @@ from optuna.trial import TrialState as OptunaState
 
 from tuner.engine import study
 from tuner.engine.ending import settle
-from tuner.engine.promotion import Ladder, arrive
+from tuner.engine.ladder import Ladder
+from tuner.engine.promotion import arrive
 from tuner.engine.replay import Replay, replay
 from tuner.engine.sweep import sweep
 from tuner.engine.worker import run_worker
