@@ -27,9 +27,9 @@ import torch
 from benchmarks import nothing
 from model.data import synthetic
 from tuner import insight
-from tuner.engine import study
-from tuner.engine.optuna_log import optuna_quiet
-from tuner.engine.worker import run_worker
+from tuner.engine.search.optuna_log import optuna_quiet
+from tuner.engine.studies import creation
+from tuner.engine.work.entry import run_worker
 from tuner.settings import Settings
 from tuner.space import SearchSpace, SpaceParameter
 from tuner.specification import SamplerSpecification, StudySpecification
@@ -156,7 +156,7 @@ def _bare(database: Database, trials: int) -> float:
 
 
 def _engine(database: Database, settings: Settings, wanted: StudySpecification) -> float:
-    study.create(database, settings, wanted)
+    creation.create(database, settings, wanted)
     begun = time.perf_counter()
     run_worker(settings, exit_when_idle=True)
     return time.perf_counter() - begun

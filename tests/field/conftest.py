@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from tuner.cli.app import main
-from tuner.engine.worker import run_worker
+from tuner.engine.work.entry import run_worker
 from tuner.service.app import create_app
 from tuner.settings import Settings
 

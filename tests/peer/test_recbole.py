@@ -26,9 +26,9 @@ from model.run import start_run
 from model.s3rec.corruption import PretrainBatch
 from model.s3rec.objectives import PretrainObjective, pretrain_losses
 from model.training import make_optimizer
-from tuner.engine import study
-from tuner.engine.weights import read_weights
-from tuner.engine.worker import run_worker
+from tuner.engine.files.weights import read_weights
+from tuner.engine.studies import creation
+from tuner.engine.work.entry import run_worker
 from tuner.insight import reports
 from tuner.settings import Settings
 from tuner.space import SearchSpace, SpaceParameter
@@ -242,7 +242,7 @@ def test_the_best_trial_of_a_study_has_the_same_metrics_in_recbole(peer: Peer, t
     database = Database(settings.database)
     database.upgrade()
     specification = StudySpecification(name="films", model="S3Rec", dataset="films", space=space, config=given)
-    study.create(database, settings, specification)
+    creation.create(database, settings, specification)
     run_worker(settings, exit_when_idle=True)
     best = reports.get_study(database, "films")
     assert best.best_trial is not None

@@ -15,9 +15,9 @@ from model.errors import DataError
 from tuner.cli.app import main
 from tuner.dashboard.context import Context
 from tuner.dashboard.pages import trial_pictures
-from tuner.engine import study
-from tuner.engine.weights import trial_weights
-from tuner.engine.worker import run_worker
+from tuner.engine.files.weights import trial_weights
+from tuner.engine.studies import creation
+from tuner.engine.work.entry import run_worker
 from tuner.errors import WeightsNotKept
 from tuner.insight import get_study, pictures
 from tuner.settings import Settings
@@ -49,7 +49,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     database = Database(settings.database)
     database.upgrade()
     space = SearchSpace((SpaceParameter("surge_variant", "choice", ("released", "paper")),)).to_json()
-    study.create(
+    creation.create(
         database,
         settings,
         StudySpecification(name="graphs", model="SURGE", dataset="toy", space=space, config=CONFIG),

@@ -17,8 +17,8 @@ from model.checkpoint import load_checkpoint
 from model.data import synthetic
 from tuner.cli.app import main
 from tuner.dashboard.pages import trial as trial_page
-from tuner.engine import study
-from tuner.engine.worker import run_worker
+from tuner.engine.studies import creation
+from tuner.engine.work.entry import run_worker
 from tuner.insight import reports
 from tuner.insight.summaries import TrialDetail
 from tuner.service.app import create_app
@@ -48,7 +48,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         database.upgrade()
         space = SearchSpace((SpaceParameter("finetune.learning_rate", "choice", RATES),)).to_json()
         specification = StudySpecification(name="walks", model="S3Rec", dataset="toy", space=space, config=CONFIG)
-        study.create(database, settings, specification)
+        creation.create(database, settings, specification)
         run_worker(settings, exit_when_idle=True)
         database.close()
         yield settings

@@ -11,9 +11,9 @@ from rich.markup import escape
 from tuner.cli.environment import check_writable, open_database, out, read_settings
 from tuner.cli.json_output import AsJson, to_json
 from tuner.cli.stages import print_stages
-from tuner.engine.artifact_store import adopt_store, check_store
-from tuner.engine.stage_cache import evict
-from tuner.engine.verification import Verification, verify
+from tuner.engine.files.artifact_store import adopt_store, check_store
+from tuner.engine.files.verification import Verification, verify
+from tuner.engine.work.stage_cache import evict
 from tuner.insight import stages
 
 app = typer.Typer(no_args_is_help=True, help="Checkpoints of shared pretraining: list, prune, verify.")

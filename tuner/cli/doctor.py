@@ -12,8 +12,8 @@ import typer
 from rich.markup import escape
 
 from tuner.cli.environment import check_writable, open_database, out, read_settings
-from tuner.engine.artifact_store import check_store
-from tuner.engine.machine import cores, own_gpus, workers_wanted
+from tuner.engine.files.artifact_store import check_store
+from tuner.engine.fleet.machine import cores, own_gpus, workers_wanted
 from tuner.errors import SettingsError, TunerError
 from tuner.insight import installation
 from tuner.settings import Settings

@@ -33,9 +33,9 @@ from tuner.cli.requests import (
     require_dataset,
 )
 from tuner.cli.serve import WorkersPerGpu
-from tuner.engine import study as engine
-from tuner.engine.artifact_store import join_store
-from tuner.engine.supervisor import Supervisor
+from tuner.engine.files.artifact_store import join_store
+from tuner.engine.fleet.supervisor import Supervisor
+from tuner.engine.studies import additions, creation, steering
 from tuner.errors import SpecificationError, StudyNotFound
 from tuner.insight import installation, reports, snapshot
 from tuner.insight.snapshot import Snapshot
@@ -99,7 +99,7 @@ def _create_or_resume(database: Database, settings: Settings, assembled: Assembl
     try:
         existing = installation.get_specification(database, name)
     except StudyNotFound:
-        created = engine.create(database, settings, specification, assembled.space)
+        created = creation.create(database, settings, specification, assembled.space)
         out.print(f"Study {name}: {created.max_trials} trials.", soft_wrap=True)
         return
     if different := same_study(existing, specification):
@@ -109,9 +109,9 @@ def _create_or_resume(database: Database, settings: Settings, assembled: Assembl
         )
     study = reports.get_study(database, name)
     if specification.max_trials and specification.max_trials > (study.trials_total or 0):
-        engine.raise_budget(database, name, specification.max_trials)
+        additions.raise_budget(database, name, specification.max_trials)
     elif study.state in (StudyState.PAUSED, StudyState.STOPPED):
-        engine.resume(database, name)
+        steering.resume(database, name)
     elif not study.ended:
         out.print(f"Study {name} goes on: {study.trials_done} of {study.trials_total} trials are done.")
 

@@ -9,7 +9,7 @@ import typer
 from tuner.access import check_start, needs_token
 from tuner.cli.environment import check_writable, open_database, out, read_settings
 from tuner.cli.server import address, bind, login_address, make_server
-from tuner.engine.artifact_store import join_store
+from tuner.engine.files.artifact_store import join_store
 
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port. Default: TUNER_PORT, 8000.")]
 Host = Annotated[str | None, typer.Option("--host", help="Address. Default: TUNER_HOST, 127.0.0.1.")]

@@ -15,8 +15,8 @@ from tuner.cli.follow import values
 from tuner.cli.json_output import AsJson, to_json
 from tuner.cli.outcome import print_outcome
 from tuner.cli.stages import print_stages
-from tuner.engine import study as engine
-from tuner.engine.replay import replay
+from tuner.engine.search.replay import replay
+from tuner.engine.studies import additions, steering
 from tuner.insight import importance, reports, stages
 from tuner.insight.importance import Importances
 from tuner.insight.summaries import StudySummary
@@ -102,7 +102,7 @@ app.command("events")(show_study_events)
 def pause_study(name: Name) -> None:
     """Start no new trials; running ones go on."""
     with open_database(read_settings()) as database:
-        engine.pause(database, name)
+        steering.pause(database, name)
         _tell(reports.get_study(database, name))
 
 
@@ -110,7 +110,7 @@ def pause_study(name: Name) -> None:
 def resume_study(name: Name) -> None:
     """Go on with a paused or stopped study (workers: tuner serve, tuner worker)."""
     with open_database(read_settings()) as database:
-        engine.resume(database, name)
+        steering.resume(database, name)
         _tell(reports.get_study(database, name))
 
 
@@ -118,7 +118,7 @@ def resume_study(name: Name) -> None:
 def stop_study(name: Name) -> None:
     """Finish what runs, then end."""
     with open_database(read_settings()) as database:
-        engine.stop(database, name)
+        steering.stop(database, name)
         _tell(reports.get_study(database, name))
 
 
@@ -126,7 +126,7 @@ def stop_study(name: Name) -> None:
 def cancel_study(name: Name) -> None:
     """End at once; running trials are abandoned."""
     with open_database(read_settings()) as database:
-        engine.cancel(database, name)
+        steering.cancel(database, name)
         _tell(reports.get_study(database, name))
 
 
@@ -138,7 +138,7 @@ def delete_study(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", he
         study = reports.get_study(database, name)
         if not yes:
             typer.confirm(f"Delete {study.name} with {study.trials_done} finished trials?", abort=True)
-        engine.delete(database, settings, name)
+        steering.delete(database, settings, name)
     out.print(escape(f"{study.name} is deleted."))
 
 
@@ -146,7 +146,7 @@ def delete_study(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", he
 def raise_budget(name: Name, max_trials: Annotated[int, typer.Argument(min=1, help="Trials in all.")]) -> None:
     """Let a study run more trials; one that had ended goes on."""
     with open_database(read_settings()) as database:
-        engine.raise_budget(database, name, max_trials)
+        additions.raise_budget(database, name, max_trials)
         _tell(reports.get_study(database, name))
 
 

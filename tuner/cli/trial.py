@@ -16,10 +16,10 @@ from model.registry import get_model
 from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.follow import duration, values
 from tuner.cli.json_output import AsJson, to_json
-from tuner.engine import study as engine
-from tuner.engine.lease import Interrupted
-from tuner.engine.retraining import retrain
-from tuner.engine.weights import read_weights, trial_weights, weights_name
+from tuner.engine.files.weights import read_weights, trial_weights, weights_name
+from tuner.engine.studies import additions
+from tuner.engine.work.lease import Interrupted
+from tuner.engine.work.retraining import retrain
 from tuner.errors import SettingsError, SpaceError
 from tuner.insight import reports
 from tuner.insight.summaries import TrialDetail, TrialSummary
@@ -83,7 +83,7 @@ def show_trial(study: Study, number: Number, as_json: AsJson = False) -> None:
 def retry_trial(study: Study, number: Number) -> None:
     """Run a failed trial's parameters again, as a new trial."""
     with open_database(read_settings()) as database:
-        engine.retry_trial(database, study, number)
+        additions.retry_trial(database, study, number)
     out.print(f"The parameters of trial {number} will be run again.")
 
 
@@ -102,7 +102,7 @@ def enqueue_trial(
             raise SpaceError(f"{assignment} has no value.", f"Write {assignment}=VALUE.")
         given[key] = parse_literal(value)
     with open_database(read_settings()) as database:
-        engine.enqueue(database, study, given)
+        additions.enqueue(database, study, given)
     out.print(escape(f"A trial with {values(given)} is the next one."), soft_wrap=True)
 
 

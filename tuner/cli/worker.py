@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tuner.cli.environment import check_writable, read_settings
-from tuner.engine.worker import run_worker
+from tuner.engine.work.entry import run_worker
 
 
 def work(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from model.data.catalog import locate
 from model.errors import DatasetNotFound
-from tuner.engine.artifact_store import require_store
+from tuner.engine.files.artifact_store import require_store
 from tuner.engine.patience import FULL, sqlite_error
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

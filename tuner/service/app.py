@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from tuner.dashboard import mount, shell
-from tuner.engine.supervisor import Supervisor
+from tuner.engine.fleet.supervisor import Supervisor
 from tuner.service import headers, login, problems
 from tuner.service.access import Access, Doorkeeper
 from tuner.service.body_limit import BodyLimit

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from model.data import synthetic
-from tuner.engine.executors.local import environment
+from tuner.engine.fleet.local import environment
 from tuner.settings import Settings
 from tuner.space import SearchSpace, SpaceParameter
 from tuner.specification import StudySpecification
@@ -93,10 +93,10 @@ def forget_stages(database: Database, settings: Settings) -> Callable[[], None]:
 @pytest.fixture
 def create(database: Database, settings: Settings, specification: MakeSpecification) -> Callable[..., int]:
     """Create a study; returns its id."""
-    from tuner.engine import study
+    from tuner.engine.studies import creation
 
     def make(name: str = "study", **options: Any) -> int:
-        return study.create(database, settings, specification(name, **options)).id
+        return creation.create(database, settings, specification(name, **options)).id
 
     return make
 
@@ -107,7 +107,7 @@ def start(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[bytes]]
     started: list[subprocess.Popen[bytes]] = []
 
     def start_worker(*arguments: str, **changed: object) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tuner.engine.worker", "--idle-exit", "0", *arguments]
+        command = [sys.executable, "-m", "tuner.engine.work.entry", "--idle-exit", "0", *arguments]
         env = environment(settings.model_copy(update=changed))
         started.append(subprocess.Popen(command, env=env))
         return started[-1]

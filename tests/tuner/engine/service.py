@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 
-from tuner.engine.supervisor import Supervisor
+from tuner.engine.fleet.supervisor import Supervisor
 from tuner.settings import Settings
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 
 from model.data import SequentialDataset, load_dataset
 from model.run import StageRun
-from tuner.engine.artifact_store import join_store
-from tuner.engine.artifacts import trial_folder
-from tuner.engine.lease import LeaseKeeper
-from tuner.engine.optuna_trials import OptunaTrials
+from tuner.engine.files.artifact_store import join_store
+from tuner.engine.files.artifacts import trial_folder
 from tuner.engine.plan import make_plan
-from tuner.engine.stage_cache import StageCache
-from tuner.engine.trial import TrialRun, TrialRunner
+from tuner.engine.search.trials import OptunaTrials
+from tuner.engine.work.lease import LeaseKeeper
+from tuner.engine.work.stage_cache import StageCache
+from tuner.engine.work.trial import TrialRun, TrialRunner
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
 from tuner.store import Database, claims

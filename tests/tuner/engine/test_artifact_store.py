@@ -9,10 +9,11 @@ import pytest
 import sqlalchemy as sa
 from stored import store
 
-from tuner.engine import study, worker
-from tuner.engine.artifact_store import FILE, adopt_store, check_store, join_store
-from tuner.engine.supervisor import Supervisor
-from tuner.engine.worker import run_worker
+from tuner.engine.files.artifact_store import FILE, adopt_store, check_store, join_store
+from tuner.engine.fleet.supervisor import Supervisor
+from tuner.engine.studies import steering
+from tuner.engine.work import entry
+from tuner.engine.work.entry import run_worker
 from tuner.errors import WrongStore
 from tuner.settings import Settings
 from tuner.store import Database, TrialState
@@ -47,7 +48,7 @@ def test_a_second_folder_is_refused_and_nothing_is_deleted(
         Supervisor(other).start()
     monkeypatch.setenv("TUNER_DATABASE_URL", other.database)
     monkeypatch.setenv("TUNER_ARTIFACT_ROOT", str(other.artifacts))
-    assert worker.main(["--idle-exit", "0"]) == 2
+    assert entry.main(["--idle-exit", "0"]) == 2
     assert files == sorted(settings.artifacts.rglob("*.pth"))
     assert not other.artifacts.exists()
     with database.session() as session:
@@ -72,7 +73,7 @@ def test_another_databases_folder_is_refused_before_its_files_are_deleted(
     precious.parent.mkdir(parents=True)
     precious.touch()
     with pytest.raises(WrongStore, match="theirs: the artifact folder is another database's"):
-        study.delete(database, elsewhere(settings, theirs), study_id)
+        steering.delete(database, elsewhere(settings, theirs), study_id)
     assert precious.exists()
     with database.session() as session:
         assert session.get(Study, study_id) is not None

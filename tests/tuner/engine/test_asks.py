@@ -10,8 +10,8 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tuner.engine import samplers
-from tuner.engine.asks import Asker, Sight, as_ranges, from_ranges, look
+from tuner.engine.search import samplers
+from tuner.engine.search.asks import Asker, Sight, as_ranges, from_ranges, look
 from tuner.space import SearchSpace, SpaceParameter
 from tuner.specification import SamplerSpecification, StudySpecification
 

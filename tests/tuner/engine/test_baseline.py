@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from model.config import Config
 from model.data import SequentialDataset, load_dataset
 from model.errors import DataError
-from tuner.engine.baseline import compute_baseline
 from tuner.engine.plan import make_plan
+from tuner.engine.work.baseline import compute_baseline
 from tuner.specification import StudySpecification
 from tuner.store import Database
 from tuner.store.tables import Event, Study

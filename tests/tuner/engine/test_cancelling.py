@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from model import baseline, run
 from model.data import dataset as data
 from model.evaluation import evaluate
-from tuner.engine import study
-from tuner.engine.worker import run_worker
+from tuner.engine.studies import steering
+from tuner.engine.work.entry import run_worker
 from tuner.insight import reports
 from tuner.settings import Settings
 from tuner.store import Database, StudyState, TrialState
@@ -24,7 +24,7 @@ Create = Callable[..., int]
 
 def cancel_and_wait(database: Database, check: Callable[[], None]) -> None:
     """Cancel, and be busy until ``check`` raises: it has to notice by itself, nobody renews a lease meanwhile."""
-    study.cancel(database, "study")
+    steering.cancel(database, "study")
     while True:
         check()
         time.sleep(0.01)

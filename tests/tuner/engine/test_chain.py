@@ -17,9 +17,9 @@ from model.errors import CheckpointNotFound
 from model.quick_start import run_recbole
 from model.run import start_run
 from tuner import insight
-from tuner.engine import stage_cache
 from tuner.engine.plan import Plan, make_plan
-from tuner.engine.worker import run_worker
+from tuner.engine.work import stage_cache
+from tuner.engine.work.entry import run_worker
 from tuner.errors import SpecificationError
 from tuner.insight.stage_tree import stage_tree
 from tuner.settings import Settings

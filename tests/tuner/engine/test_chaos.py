@@ -16,9 +16,9 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
-from tuner.engine import study
-from tuner.engine.executors.local import environment
-from tuner.engine.worker import run_worker
+from tuner.engine.fleet.local import environment
+from tuner.engine.studies import creation, steering
+from tuner.engine.work.entry import run_worker
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState, TrialState
@@ -101,17 +101,17 @@ def test_a_study_survives_any_number_of_deaths(
     )
     undisturbed = Database(quiet.database)
     undisturbed.upgrade()
-    study.create(undisturbed, quiet, specification(space=SPACE, config={"epochs": 5}))
+    creation.create(undisturbed, quiet, specification(space=SPACE, config={"epochs": 5}))
     run_worker(quiet, exit_when_idle=True)
     expected = results(undisturbed)
 
-    study_id = study.create(database, settings, specification(space=SPACE, config={"epochs": 5, "pause": 0.4})).id
+    study_id = creation.create(database, settings, specification(space=SPACE, config={"epochs": 5, "pause": 0.4})).id
     rng = random.Random(seed)
     service = Service(settings.model_copy(update={"workers": 2, "lease_seconds": 2.0}))
     killed = 0
     try:
         deadline = time.monotonic() + 800
-        while not study.find(database, study_id).state.ended:
+        while not steering.find(database, study_id).state.ended:
             assert time.monotonic() < deadline
             if rng.random() < 0.7:
                 _wait_for_an_epoch(database)  # or a trial would lose six workers in a row, and be given up
@@ -130,7 +130,7 @@ def test_a_study_survives_any_number_of_deaths(
     assert killed == KILLS
     with database.session() as session:
         assert [error for error in session.scalars(sa.select(Slot.error)) if error is not None] == []
-    assert study.find(database, study_id).state is StudyState.COMPLETED
+    assert steering.find(database, study_id).state is StudyState.COMPLETED
     trials = optuna.load_study(study_name="study", storage=database.storage).trials
     assert {trial.state for trial in trials} == {OptunaState.COMPLETE}
     assert results(database) == expected

@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from scipy.stats import ttest_rel
 
-from tuner.engine import study
-from tuner.engine.ending import settle
-from tuner.engine.worker import run_worker
+from tuner.engine.course.ending import settle
+from tuner.engine.studies import additions, steering
+from tuner.engine.work.entry import run_worker
 from tuner.errors import SpecificationError, StudyStateError
 from tuner.insight import importance, reports, series
 from tuner.settings import Settings
@@ -43,7 +43,7 @@ def test_the_best_sets_run_with_every_seed_and_are_compared(
 ) -> None:
     study_id = create(space={"finetune.learning_rate": RATES}, confirm=CONFIRM, config=SHORT)
     run_worker(settings, exit_when_idle=True)
-    record = study.find(database, study_id)
+    record = steering.find(database, study_id)
     assert (record.state, record.reason) == (StudyState.COMPLETED, "all 4 trials are done")
     search, again = trials(database)[:4], trials(database)[4:]
     best = sorted(search, key=lambda trial: (-(trial.value or 0.0), trial.number))[:2]
@@ -114,7 +114,7 @@ def test_nothing_that_looks_for_the_best_sees_confirmations(
     folder = settings.artifacts / "studies" / str(study_id) / "trials"
     assert [path.name for path in folder.iterdir()] == [str(summary.best_trial)]
     # A larger budget goes on with the search, and confirms what is among the best now.
-    study.raise_budget(database, study_id, 6)
+    additions.raise_budget(database, study_id, 6)
     run_worker(settings, exit_when_idle=True)
     assert reports.get_study(database, study_id).counts == {"completed": 6}
     asked = [trial for trial in trials(database) if "seen" in trial.user_attrs]
@@ -126,7 +126,7 @@ def test_nothing_that_looks_for_the_best_sees_confirmations(
 def test_a_search_that_a_rule_ended_is_confirmed(database: Database, settings: Settings, create: Create) -> None:
     study_id = create(space={"finetune.learning_rate": RATES}, confirm=CONFIRM, config=SHORT, target_value=0.0)
     run_worker(settings, exit_when_idle=True)
-    record = study.find(database, study_id)
+    record = steering.find(database, study_id)
     assert record.state is StudyState.COMPLETED
     assert (record.reason or "").startswith("target value: trial 0 reached")
     assert [slot.state for slot in confirmations(database)] == [TrialState.COMPLETED] * 3
@@ -161,13 +161,13 @@ def begun(database: Database, study_id: int) -> None:
 def test_while_it_confirms_a_study_is_stopping_and_a_person_can_end_that(database: Database, create: Create) -> None:
     study_id = create(space={"width": [4]}, confirm=CONFIRM)
     begun(database, study_id)
-    assert study.find(database, study_id).state is StudyState.STOPPING
+    assert steering.find(database, study_id).state is StudyState.STOPPING
     assert [slot.state for slot in confirmations(database)] == [TrialState.WAITING] * 3
     settle(database, study_id)
     assert len(confirmations(database)) == 3
-    study.stop(database, study_id)
+    steering.stop(database, study_id)
     settle(database, study_id)
-    record = study.find(database, study_id)
+    record = steering.find(database, study_id)
     assert (record.state, record.reason) == (StudyState.STOPPED, "all 1 trials are done; then stopped by request")
     assert {slot.state for slot in confirmations(database)} == {TrialState.CANCELLED}
 
@@ -178,7 +178,7 @@ def test_a_confirmation_is_not_retried_as_a_trial_of_the_search(
     study_id = create(space={"width": [4]}, confirm=CONFIRM, config=SHORT)
     run_worker(settings, exit_when_idle=True)
     with pytest.raises(StudyStateError, match="Trial 1 confirms trial 0"):
-        study.retry_trial(database, study_id, 1)
+        additions.retry_trial(database, study_id, 1)
 
 
 def test_a_study_that_searches_the_seed_can_not_be_confirmed(create: Create) -> None:

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from model.errors import ConfigError, DatasetNotFound, ModelError
-from tuner.engine import study
-from tuner.engine.creation import MARK
+from tuner.engine.studies import creation
+from tuner.engine.studies.creation import MARK
 from tuner.errors import SpaceError, SpecificationError, StudyExists, TunerError
 from tuner.settings import Settings
 from tuner.space import SpaceParameter
@@ -30,7 +30,7 @@ def slots(database: Database) -> list[Slot]:
 def test_a_study_waits_with_one_slot_for_each_combination(
     database: Database, settings: Settings, specification: Make
 ) -> None:
-    record = study.create(database, settings, specification())
+    record = creation.create(database, settings, specification())
     assert (record.name, record.state, record.max_trials) == ("study", StudyState.QUEUED, 2)
     assert [slot.parameters for slot in slots(database)] == [
         {"finetune.learning_rate": 0.01},
@@ -39,7 +39,7 @@ def test_a_study_waits_with_one_slot_for_each_combination(
 
 
 def test_optuna_knows_the_study(database: Database, settings: Settings, specification: Make) -> None:
-    study.create(database, settings, specification())
+    creation.create(database, settings, specification())
     known = optuna.load_study(study_name="study", storage=database.url.render_as_string(False))
     assert known.direction is optuna.study.StudyDirection.MAXIMIZE
     assert known.metric_names == ["ndcg@10"]
@@ -50,7 +50,7 @@ def test_another_protocol_shows_in_the_metrics_name(
     database: Database, settings: Settings, specification: Make
 ) -> None:
     config = {"eval_args": {"mode": {"valid": "uni9", "test": "full"}}, "valid_users": 20}
-    study.create(database, settings, specification(config=config))
+    creation.create(database, settings, specification(config=config))
     known = optuna.load_study(study_name="study", storage=database.storage)
     assert known.metric_names == ["ndcg@10 (uni9, 20 users)"]
 
@@ -59,7 +59,7 @@ def test_shared_pretraining_is_one_run_of_slots_shortest_first(
     database: Database, settings: Settings, specification: Make
 ) -> None:
     space = {"pretrain_epochs": [3, 1, 2], "finetune.learning_rate": [0.01, 0.1], "width": [4, 8]}
-    study.create(database, settings, specification(space=space))
+    creation.create(database, settings, specification(space=space))
     found = slots(database)
     groups = [slot.group_key for slot in found]
     assert len(found) == 12
@@ -72,7 +72,7 @@ def test_what_only_finetuning_sees_shares_one_pretraining(
     database: Database, settings: Settings, specification: Make
 ) -> None:
     space = {"stopping_step": [1, 2], "finetune.learning_rate": [0.01, 0.1]}
-    study.create(database, settings, specification(space=space))
+    creation.create(database, settings, specification(space=space))
     assert len({slot.group_key for slot in slots(database)}) == 1
 
 
@@ -81,7 +81,7 @@ def test_sampled_studies_have_slots_without_parameters(
 ) -> None:
     sampler = SamplerSpecification(name="tpe", options={"n_startup_trials": 3})
     space = {"learning_rate": SpaceParameter("learning_rate", "loguniform", low=-6, high=-1)}
-    study.create(database, settings, specification(space=space, sampler=sampler, max_trials=7))
+    creation.create(database, settings, specification(space=space, sampler=sampler, max_trials=7))
     assert [slot.parameters for slot in slots(database)] == [None] * 7
     with database.session() as session:
         record = session.scalars(sa.select(Study)).one().sampler
@@ -144,7 +144,7 @@ def test_a_mistake_is_explained_and_creates_nothing(
     message: str,
 ) -> None:
     with pytest.raises(error, match=message):
-        study.create(database, settings, specification(**options))
+        creation.create(database, settings, specification(**options))
     assert slots(database) == []
     assert optuna.get_all_study_names(database.storage) == []
     assert not settings.artifacts.exists()
@@ -155,13 +155,13 @@ def test_a_missing_attribute_column_names_file_and_columns(
 ) -> None:
     chosen = specification(model="S3Rec", config={"item_attribute": "genre"})
     with pytest.raises(ModelError, match=r"genre.*toy\.item\. It has item_id, class\."):
-        study.create(database, settings, chosen)
+        creation.create(database, settings, chosen)
 
 
 def test_a_name_is_used_once(database: Database, settings: Settings, specification: Make) -> None:
-    study.create(database, settings, specification())
+    creation.create(database, settings, specification())
     with pytest.raises(StudyExists, match="'study'"):
-        study.create(database, settings, specification())
+        creation.create(database, settings, specification())
     assert len(slots(database)) == 2
 
 
@@ -170,7 +170,7 @@ def test_what_a_crash_left_of_a_creation_does_not_block_the_name(
 ) -> None:
     left = optuna.create_study(study_name="study", storage=database.storage)
     left.set_user_attr(MARK, {"created": 0.0})
-    assert study.create(database, settings, specification()).name == "study"
+    assert creation.create(database, settings, specification()).name == "study"
 
 
 def test_an_optuna_study_does_not_outlive_an_error_of_the_database(
@@ -179,20 +179,20 @@ def test_an_optuna_study_does_not_outlive_an_error_of_the_database(
     with database.transaction() as session:
         session.execute(sa.text("DROP TABLE rectuner_events"))
     with pytest.raises(sa.exc.DBAPIError):
-        study.create(database, settings, specification())
+        creation.create(database, settings, specification())
     assert optuna.get_all_study_names(database.storage) == []
 
 
 def test_a_new_study_is_not_called_like_an_id(database: Database, settings: Settings, specification: Make) -> None:
     with pytest.raises(SpecificationError, match=r"all digits.*study-1"):
-        study.create(database, settings, specification(name="1"))
+        creation.create(database, settings, specification(name="1"))
     assert optuna.get_all_study_names(database.storage) == []
 
 
 def test_a_study_from_before_that_is_called_like_an_id_is_found_by_its_name(
     database: Database, settings: Settings, specification: Make
 ) -> None:
-    ids = [study.create(database, settings, specification(name=name)).id for name in ("first", "second")]
+    ids = [creation.create(database, settings, specification(name=name)).id for name in ("first", "second")]
     with database.transaction() as session:
         session.execute(sa.update(Study).where(Study.id == ids[1]).values(name=str(ids[0])))
     with database.session() as session:
@@ -206,7 +206,7 @@ def test_other_peoples_optuna_studies_are_left_alone(
 ) -> None:
     optuna.create_study(study_name="study", storage=database.storage)
     with pytest.raises(TunerError, match="was not made here"):
-        study.create(database, settings, specification())
+        creation.create(database, settings, specification())
     assert optuna.get_all_study_names(database.storage) == ["study"]
 
 
@@ -219,21 +219,21 @@ def test_a_data_folder_given_relative_is_found_from_anywhere(
 ) -> None:
     monkeypatch.setenv("TUNER_DATA_ROOT", str(data_root / "nothing"))
     monkeypatch.chdir(data_root.parent)
-    study.create(database, settings, specification(config={"data_path": data_root.name}))
+    creation.create(database, settings, specification(config={"data_path": data_root.name}))
     with database.session() as session:
         stored = session.scalars(sa.select(Study)).one().specification
     assert stored["config"]["data_path"] == str(data_root)
 
 
 def test_unknown_configuration_keys_are_warned_of(database: Database, settings: Settings, specification: Make) -> None:
-    record = study.create(database, settings, specification(config={"stoping_step": 3}))
+    record = creation.create(database, settings, specification(config={"stoping_step": 3}))
     assert record.warnings == ("stoping_step is not a parameter that Tiny knows; did you mean stopping_step?",)
 
 
 def test_parameters_without_effect_are_warned_of(database: Database, settings: Settings, specification: Make) -> None:
     space = {"surge_variant": ["released", "paper"], "same_mapping_weight": [0.1, 0.2]}
     config = {"pretrain_epochs": None, "metric_grad": "none", "metric_heads": 2}
-    record = study.create(database, settings, specification(model="SURGE", space=space, config=config))
+    record = creation.create(database, settings, specification(model="SURGE", space=space, config=config))
     assert [warning for warning in record.warnings if "no effect" in warning] == [
         "metric_heads has no effect: with metric_grad 'none' all heads are the plain cosine.",
         "same_mapping_weight has no effect in some trials: only surge_variant 'paper' has soft clusters.",
@@ -242,5 +242,5 @@ def test_parameters_without_effect_are_warned_of(database: Database, settings: S
 
 def test_a_model_with_nothing_to_train_is_refused(database: Database, settings: Settings, specification: Make) -> None:
     with pytest.raises(SpecificationError, match=r"Popularity.*nothing to train.*S3Rec"):
-        study.create(database, settings, specification(model="Popularity"))
+        creation.create(database, settings, specification(model="Popularity"))
     assert slots(database) == []

@@ -21,10 +21,10 @@ from stored import Stored, store
 
 from model.errors import CheckpointError
 from model.run import StageRun
-from tuner.engine import integrity
-from tuner.engine.trial import TrialRun
-from tuner.engine.weights import trial_weights
-from tuner.engine.worker import run_worker
+from tuner.engine.files import integrity
+from tuner.engine.files.weights import trial_weights
+from tuner.engine.work.entry import run_worker
+from tuner.engine.work.trial import TrialRun
 from tuner.settings import Settings
 from tuner.store import Database, TrialState, trial_files
 from tuner.store.tables import Event, SharedStage, Slot, TrialFile

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.orm import Session
 
-from tuner.engine import lease, study
-from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper, StageLost
+from tuner.engine.studies import steering
+from tuner.engine.work import lease
+from tuner.engine.work.lease import Interrupted, Interruption, LeaseKeeper, StageLost
 from tuner.store import Database, StudyState, TrialState, claims
 from tuner.store.claims import Claim
 from tuner.store.states import WorkerState
@@ -81,7 +82,7 @@ def test_a_cancellation_is_noticed_by_looking(database: Database, keeper: LeaseK
     keeper.hold(claim)
     keeper.look()
     assert why(keeper) is None
-    study.cancel(database, "study")
+    steering.cancel(database, "study")
     assert why(keeper) is None
     keeper.look()
     assert why(keeper) is Interruption.CANCELLED
@@ -108,7 +109,7 @@ def test_a_look_at_a_trial_that_ended_meanwhile_does_not_concern_the_next(
         return state
 
     keeper.hold(claim)
-    study.cancel(database, "study")
+    steering.cancel(database, "study")
     monkeypatch.setattr(claims, "state_of_study", slow)
     keeper.look()
     assert why(keeper) is None
@@ -125,12 +126,11 @@ def test_a_cancellation_is_noticed_while_leases_are_long_and_the_sweep_takes_its
         sweeping.set()
         goes_on.wait()
 
-    monkeypatch.setattr(lease, "sweep", slow)
-    keeper = LeaseKeeper(database, "w", 0.3)
+    keeper = LeaseKeeper(database, "w", 0.3, meanwhile=slow)
     keeper.hold(claim)
     keeper.start()
     sweeping.wait()
-    study.cancel(database, "study")
+    steering.cancel(database, "study")
     try:
         while why(keeper) is None:
             time.sleep(0.01)

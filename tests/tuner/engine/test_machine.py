@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tuner.engine.executors.local import LocalExecutor
-from tuner.engine.machine import choose_gpu, cores, gpus, workers_wanted
+from tuner.engine.fleet.local import LocalExecutor
+from tuner.engine.fleet.machine import choose_gpu, cores, gpus, workers_wanted
 from tuner.settings import Settings
 
 
@@ -60,7 +60,7 @@ def environment_of(pid: int) -> dict[str, str]:
 
 
 def test_a_worker_sees_its_own_gpu_only_and_gives_it_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuner.engine.executors.local.own_gpus", lambda: ("4", "6"))
+    monkeypatch.setattr("tuner.engine.fleet.local.own_gpus", lambda: ("4", "6"))
     executor = LocalExecutor(idle_exit=60.0)
     started = [executor.start(settings) for _ in range(3)]
     try:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tuner.engine import study
-from tuner.engine.executors.local import environment
+from tuner.engine.fleet.local import environment
+from tuner.engine.studies import creation, steering
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState
@@ -39,8 +39,8 @@ def test_workers_wait_for_the_database_and_go_on(
     database = Database(settings.database)
     database.upgrade()
     slow = {"pause": 0.3, "epochs": 10}
-    study_id = study.create(database, settings, specification(space={"width": [4, 8]}, config=slow)).id
-    command = [sys.executable, "-m", "tuner.engine.worker", "--idle-exit", "0"]
+    study_id = creation.create(database, settings, specification(space={"width": [4, 8]}, config=slow)).id
+    command = [sys.executable, "-m", "tuner.engine.work.entry", "--idle-exit", "0"]
     worker = subprocess.Popen(command, env=environment(settings))
     try:
         _wait_for_epochs(database, 2)
@@ -48,7 +48,7 @@ def test_workers_wait_for_the_database_and_go_on(
         time.sleep(8)  # more than two leases
         server.ensure_postgres_running()
         assert worker.wait(240) == 0
-        assert study.find(database, study_id).state is StudyState.COMPLETED
+        assert steering.find(database, study_id).state is StudyState.COMPLETED
         with database.session() as session:
             assert set(session.scalars(sa.select(Slot.state))) == {"completed"}
     finally:

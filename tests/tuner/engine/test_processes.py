@@ -14,10 +14,10 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
-from tuner.engine import study
-from tuner.engine.replay import Replay, replay
-from tuner.engine.supervisor import Supervisor
-from tuner.engine.worker import run_worker
+from tuner.engine.fleet.supervisor import Supervisor
+from tuner.engine.search.replay import Replay, replay
+from tuner.engine.studies import creation, steering
+from tuner.engine.work.entry import run_worker
 from tuner.settings import Settings
 from tuner.space import SpaceParameter
 from tuner.specification import PrunerSpecification, SamplerSpecification, StudySpecification
@@ -96,7 +96,7 @@ def undisturbed(tmp_path: Path, settings: Settings, specification: Make) -> list
     )
     database = Database(quiet.database)
     database.upgrade()
-    study.create(database, quiet, specification(space={"width": [4]}, config=SLOW | {"pause": 0.0}))
+    creation.create(database, quiet, specification(space={"width": [4]}, config=SLOW | {"pause": 0.0}))
     run_worker(quiet, exit_when_idle=True)
     found = results(database)
     database.close()
@@ -131,7 +131,7 @@ def test_a_killed_worker_costs_at_most_an_epoch_and_no_bit(
     assert only_slot(database).state is TrialState.RUNNING
     assert start().wait(180) == 0
     assert results(database) == undisturbed
-    assert study.find(database, study_id).state is StudyState.COMPLETED
+    assert steering.find(database, study_id).state is StudyState.COMPLETED
     with database.session() as session:
         assert (session.scalar(sa.select(sa.func.sum(StageEpoch.times_run))) or 0) <= 7
         assert session.scalars(sa.select(SharedStage.holder)).all() == [None]
@@ -209,7 +209,7 @@ def test_a_cancelled_study_stops_its_workers_between_two_batches(
     study_id = create(space={"width": [4]}, config={"batch_pause": 1.0, "train_batch_size": 2})
     worker = start()
     wait(lambda: is_training(database))
-    study.cancel(database, study_id)
+    steering.cancel(database, study_id)
     assert worker.wait(120) == 0
     assert only_slot(database).state is TrialState.CANCELLED
     assert count(database, StageEpoch) == 0
@@ -238,7 +238,7 @@ def test_a_supervisor_replaces_a_dead_worker_and_stops_the_live_ones(
         os.kill(pid, signal.SIGKILL)
         wait(lambda: len(worker_states(database)) == 3)
         held.unlink()
-        wait(lambda: study.find(database, study_id).state is StudyState.COMPLETED)
+        wait(lambda: steering.find(database, study_id).state is StudyState.COMPLETED)
     finally:
         supervisor.stop()
     with database.session() as session:
@@ -277,7 +277,7 @@ def test_what_parallel_workers_asked_can_be_asked_again(
     workers[0].kill()
     for worker in workers[1:]:
         worker.wait(240)
-    assert study.find(database, study_id).state is StudyState.COMPLETED
+    assert steering.find(database, study_id).state is StudyState.COMPLETED
     asked = optuna.load_study(study_name="study", storage=database.storage).trials
     assert any(trial.user_attrs["running"] for trial in asked)
     assert replay(database, study_id) == Replay("study", 12, ())
@@ -298,7 +298,7 @@ def test_an_ask_that_was_cut_off_gets_the_answer_that_it_would_have_got(
         if name == "cut":
             # What a worker leaves that dies when it has written what it was shown and one of two parameters.
             with database.transaction() as session:
-                slot = session.scalars(sa.select(Slot).where(Slot.study_id == study.find(database, name).id)).first()
+                slot = session.scalars(sa.select(Slot).where(Slot.study_id == steering.find(database, name).id)).first()
                 assert slot is not None
                 slot.attempt, slot.optuna_number, slot.priority = 1, 0, PRIORITY_BEGUN
                 slot_id = slot.id
@@ -337,7 +337,7 @@ def test_promotions_survive_the_death_of_workers(database: Database, create: Cre
         workers.append(start())
     for worker in workers:
         worker.wait(240)
-    assert study.find(database, study_id).state is StudyState.COMPLETED
+    assert steering.find(database, study_id).state is StudyState.COMPLETED
     trials = optuna.load_study(study_name="study", storage=database.storage).trials
     lengths = sorted(len(trial.intermediate_values) for trial in trials)
     assert len(trials) == 6

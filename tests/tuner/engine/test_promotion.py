@@ -10,13 +10,13 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
-from tuner.engine import study
-from tuner.engine.ending import settle
-from tuner.engine.ladder import Ladder
-from tuner.engine.promotion import arrive
-from tuner.engine.replay import Replay, replay
-from tuner.engine.sweep import sweep
-from tuner.engine.worker import run_worker
+from tuner.engine.course.ending import settle
+from tuner.engine.course.promotion import arrive
+from tuner.engine.course.sweep import sweep
+from tuner.engine.search.ladder import Ladder
+from tuner.engine.search.replay import Replay, replay
+from tuner.engine.studies import steering
+from tuner.engine.work.entry import run_worker
 from tuner.errors import SpecificationError
 from tuner.insight import reports
 from tuner.settings import Settings
@@ -112,19 +112,19 @@ def test_trials_that_wait_keep_no_study_from_stopping(database: Database, create
     study_id = create(space={"width": [1, 2, 3]}, pruner=PROMOTION)
     paused, running = begin(database), begin(database)
     assert not arrive(database, Ladder(1, 3), paused, 1, 0.5)
-    assert study.stop(database, study_id).state is StudyState.STOPPING
+    assert steering.stop(database, study_id).state is StudyState.STOPPING
     settle(database, study_id)
     assert [slot.state for slot in slots(database)] == [TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING]
     with database.transaction() as session:
         claims.finish(session, running, TrialState.COMPLETED)
     settle(database, study_id)
-    assert study.find(database, study_id).state is StudyState.STOPPED
+    assert steering.find(database, study_id).state is StudyState.STOPPED
 
 
 def test_trials_that_wait_are_cancelled_with_their_study(database: Database, create: Create) -> None:
     study_id = create(space={"width": [1, 2]}, pruner=PROMOTION)
     assert not arrive(database, Ladder(1, 3), begin(database), 1, 0.5)
-    study.cancel(database, study_id)
+    steering.cancel(database, study_id)
     sweep(database, 30.0)
     assert {slot.state for slot in slots(database)} == {TrialState.CANCELLED}
     assert trials(database)[0].state is OptunaState.FAIL
@@ -133,7 +133,7 @@ def test_trials_that_wait_are_cancelled_with_their_study(database: Database, cre
 def test_a_study_runs_the_best_trials_to_their_end(database: Database, settings: Settings, create: Create) -> None:
     study_id = create(space={"finetune.learning_rate": RATES}, pruner=PROMOTION, config=LONG)
     run_worker(settings, exit_when_idle=True)
-    record = study.find(database, study_id)
+    record = steering.find(database, study_id)
     assert (record.state, record.reason) == (StudyState.COMPLETED, "all 9 trials are done")
     ended = trials(database)
     lengths = sorted(len(trial.intermediate_values) for trial in ended)
@@ -195,7 +195,7 @@ def test_a_rule_that_ends_the_study_ends_trials_that_wait(
 ) -> None:
     study_id = create(space={"finetune.learning_rate": RATES}, pruner=PROMOTION, config=LONG, computing_hours=1e-9)
     run_worker(settings, exit_when_idle=True)
-    record = study.find(database, study_id)
+    record = steering.find(database, study_id)
     assert record.state is StudyState.COMPLETED
     assert (record.reason or "").startswith("computing time")
     with database.session() as session:

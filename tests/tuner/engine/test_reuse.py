@@ -14,12 +14,12 @@ from optuna.trial import TrialState as OptunaState
 
 from tuner import insight
 from tuner.assembly import StudyOptions, assemble
-from tuner.engine import study
-from tuner.engine.optuna_trials import of_the_search
+from tuner.engine.files.weights import trial_weights
 from tuner.engine.plan import make_plan
-from tuner.engine.replay import Replay, replay
-from tuner.engine.weights import trial_weights
-from tuner.engine.worker import run_worker
+from tuner.engine.search.replay import Replay, replay
+from tuner.engine.search.trials import of_the_search
+from tuner.engine.studies import additions
+from tuner.engine.work.entry import run_worker
 from tuner.insight.events import list_events
 from tuner.settings import Settings
 from tuner.space import SearchSpace, SpaceParameter
@@ -148,7 +148,7 @@ def test_who_asks_for_a_trial_by_hand_gets_it_trained(database: Database, settin
     study_id = create(**AGAIN | {"max_trials": 1})
     work(settings)
     (first,) = trials(database)
-    study.enqueue(database, study_id, {"width": first.params["width"]})
+    additions.enqueue(database, study_id, {"width": first.params["width"]})
     work(settings)
     with database.session() as session:
         slot = session.scalars(sa.select(Slot).where(Slot.origin == Origin.ENQUEUED)).one()

@@ -8,8 +8,8 @@ import pytest
 from optuna.pruners import NopPruner
 from optuna.study import StudyDirection
 
-from tuner.engine import pruners, samplers
-from tuner.engine.asks import Asker, Sight
+from tuner.engine.search import pruners, samplers
+from tuner.engine.search.asks import Asker, Sight
 from tuner.errors import SpecificationError
 from tuner.space import SearchSpace, SpaceParameter
 from tuner.specification import PrunerSpecification, SamplerSpecification, StudySpecification

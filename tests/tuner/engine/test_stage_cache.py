@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 from stored import Stored, store
 
-from tuner.engine import stage_cache
-from tuner.engine.stage_cache import StageBusy
-from tuner.engine.worker import run_worker
+from tuner.engine.work import stage_cache
+from tuner.engine.work.entry import run_worker
+from tuner.engine.work.stage_cache import StageBusy
 from tuner.settings import Settings
 from tuner.store import Database, TrialState
 from tuner.store import stages as rows

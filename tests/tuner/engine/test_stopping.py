@@ -10,7 +10,7 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tuner.engine.stopping import reason_to_end, standing
+from tuner.engine.course.stopping import reason_to_end, standing
 from tuner.specification import StudySpecification
 
 BEGIN = datetime(2026, 1, 1)

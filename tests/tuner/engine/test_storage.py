@@ -18,12 +18,13 @@ import sqlalchemy as sa
 import torch
 
 from model.errors import CheckpointUnreadable, DataError, DatasetNotFound
-from tuner.engine import outage_watch, study
-from tuner.engine.artifact_store import join_store
-from tuner.engine.failures import FailureKind, describe
+from tuner.engine.files.artifact_store import join_store
 from tuner.engine.outage import ARTIFACTS, DATA, Places
-from tuner.engine.outage_watch import OutageWatch
-from tuner.engine.worker import run_worker
+from tuner.engine.studies import steering
+from tuner.engine.work import outage_watch
+from tuner.engine.work.entry import run_worker
+from tuner.engine.work.failures import FailureKind, describe
+from tuner.engine.work.outage_watch import OutageWatch
 from tuner.insight import snapshot
 from tuner.settings import Settings
 from tuner.store import Database, StudyState, TrialState
@@ -252,7 +253,7 @@ def test_a_worker_for_one_study_leaves_the_others(database: Database, settings: 
 
 
 def test_a_persons_pause_outlasts_the_outage(database: Database, settings: Settings, paused: int) -> None:
-    study.pause(database, paused)
+    steering.pause(database, paused)
     look(database, settings)
     row = found(database, paused)
     assert (row.state, row.outage, row.reason) == (StudyState.PAUSED, None, "paused by request")
@@ -262,7 +263,7 @@ def test_a_persons_pause_outlasts_the_outage(database: Database, settings: Setti
 
 
 def test_a_person_may_resume_before_that(database: Database, paused: int) -> None:
-    study.resume(database, paused)
+    steering.resume(database, paused)
     assert (found(database, paused).state, found(database, paused).outage) == (StudyState.QUEUED, None)
 
 

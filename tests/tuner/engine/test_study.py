@@ -7,9 +7,9 @@ import optuna
 import pytest
 import sqlalchemy as sa
 
-from tuner.engine import study
-from tuner.engine.ending import settle
-from tuner.engine.sweep import sweep
+from tuner.engine.course.ending import settle
+from tuner.engine.course.sweep import sweep
+from tuner.engine.studies import additions, steering
 from tuner.errors import SpaceError, SpecificationError, StudyNotFound, StudyStateError, TrialNotFound
 from tuner.settings import Settings
 from tuner.specification import SamplerSpecification
@@ -42,44 +42,44 @@ def finish(database: Database, claimed: Claim, state: TrialState = TrialState.CO
 
 
 def state(database: Database, study_id: int) -> tuple[StudyState, str | None]:
-    record = study.find(database, study_id)
+    record = steering.find(database, study_id)
     return record.state, record.reason
 
 
 def test_studies_are_found_by_name_and_by_id(database: Database, create: Create) -> None:
     study_id = create("one")
-    assert study.find(database, "one").id == study.find(database, study_id).id == study_id
+    assert steering.find(database, "one").id == steering.find(database, study_id).id == study_id
     with pytest.raises(StudyNotFound, match="'two'"):
-        study.find(database, "two")
+        steering.find(database, "two")
 
 
 def test_pause_keeps_running_trials_and_resume_goes_on(database: Database, create: Create) -> None:
     study_id = create()
     claimed = claim(database)
-    assert study.pause(database, study_id).state is StudyState.PAUSED
+    assert steering.pause(database, study_id).state is StudyState.PAUSED
     with database.transaction() as session:
         assert claims.renew(session, 0.0, claimed, 30.0) is StudyState.PAUSED
         assert claims.claim(session, database.now(session), "w", 30.0) is None
-    assert study.resume(database, study_id).state is StudyState.RUNNING
+    assert steering.resume(database, study_id).state is StudyState.RUNNING
     claim(database)
 
 
 def test_verbs_may_be_said_twice(database: Database, create: Create) -> None:
     study_id = create()
-    for verb in (study.pause, study.pause, study.resume, study.resume, study.stop, study.stop):
+    for verb in (steering.pause, steering.pause, steering.resume, steering.resume, steering.stop, steering.stop):
         verb(database, study_id)
     assert state(database, study_id) == (StudyState.STOPPED, "stopped by request")
-    study.resume(database, study_id)
-    study.cancel(database, study_id)
-    assert study.cancel(database, study_id).state is StudyState.CANCELLED
+    steering.resume(database, study_id)
+    steering.cancel(database, study_id)
+    assert steering.cancel(database, study_id).state is StudyState.CANCELLED
 
 
-@pytest.mark.parametrize("verb", [study.pause, study.resume, study.stop])
+@pytest.mark.parametrize("verb", [steering.pause, steering.resume, steering.stop])
 def test_a_cancelled_study_stays_so(
     database: Database, create: Create, verb: Callable[[Database, int], object]
 ) -> None:
     study_id = create()
-    study.cancel(database, study_id)
+    steering.cancel(database, study_id)
     with pytest.raises(StudyStateError, match="it is cancelled"):
         verb(database, study_id)
 
@@ -87,7 +87,7 @@ def test_a_cancelled_study_stays_so(
 def test_stop_lets_running_trials_finish(database: Database, create: Create) -> None:
     study_id = create()
     claimed = claim(database)
-    assert study.stop(database, study_id).state is StudyState.STOPPING
+    assert steering.stop(database, study_id).state is StudyState.STOPPING
     settle(database, study_id)
     assert state(database, study_id)[0] is StudyState.STOPPING
     finish(database, claimed)
@@ -97,7 +97,7 @@ def test_stop_lets_running_trials_finish(database: Database, create: Create) -> 
 def test_cancel_ends_waiting_trials_and_tells_running_ones(database: Database, create: Create) -> None:
     study_id = create()
     claimed = claim(database)
-    study.cancel(database, study_id)
+    steering.cancel(database, study_id)
     with database.transaction() as session:
         states = set(session.scalars(sa.select(Slot.state)))
         assert claims.renew(session, 0.0, claimed, 30.0) is StudyState.CANCELLED
@@ -109,7 +109,7 @@ def test_cancelled_trials_without_a_worker_end_in_optuna_too(database: Database,
     claimed = claim(database)
     with database.transaction() as session:
         claims.release(session, claimed)
-    study.cancel(database, study_id)
+    steering.cancel(database, study_id)
     sweep(database, 30.0)
     trial = optuna.load_study(study_name="study", storage=database.storage).trials[0]
     assert trial.state is optuna.trial.TrialState.FAIL
@@ -137,7 +137,7 @@ def test_failures_in_a_row_pause_the_study_until_it_is_resumed(database: Databas
     for _ in range(2):
         finish(database, claim(database), TrialState.FAILED)
     assert state(database, study_id) == (StudyState.PAUSED, "2 failures in a row, the last: E: m")
-    study.resume(database, study_id)
+    steering.resume(database, study_id)
     finish(database, claim(database), TrialState.FAILED)
     assert state(database, study_id)[0] is StudyState.RUNNING
 
@@ -202,12 +202,12 @@ def test_deleting_removes_rows_files_and_the_optuna_study(
     folder.mkdir(parents=True)
     claimed = claim(database)
     with pytest.raises(StudyStateError, match="Cancel it first"):
-        study.delete(database, settings, study_id)
-    study.cancel(database, study_id)
+        steering.delete(database, settings, study_id)
+    steering.cancel(database, study_id)
     with pytest.raises(StudyStateError, match="still ending"):
-        study.delete(database, settings, study_id)
+        steering.delete(database, settings, study_id)
     finish(database, claimed, TrialState.CANCELLED)
-    study.delete(database, settings, study_id)
+    steering.delete(database, settings, study_id)
     assert not folder.exists()
     assert optuna.get_all_study_names(database.storage) == []
     with database.session() as session:
@@ -216,7 +216,7 @@ def test_deleting_removes_rows_files_and_the_optuna_study(
 
 def test_ids_of_deleted_studies_are_not_used_again(database: Database, settings: Settings, create: Create) -> None:
     first = create("one")
-    study.delete(database, settings, first)
+    steering.delete(database, settings, first)
     assert create("two") > first
 
 
@@ -226,16 +226,16 @@ def test_a_raised_budget_continues_the_grid(database: Database, create: Create) 
         finish(database, claim(database))
     assert state(database, study_id)[0] is StudyState.COMPLETED
     with pytest.raises(SpecificationError, match="3 combinations, of which 1"):
-        study.raise_budget(database, study_id, 4)
-    assert study.raise_budget(database, study_id, 3).state is StudyState.RUNNING
+        additions.raise_budget(database, study_id, 4)
+    assert additions.raise_budget(database, study_id, 3).state is StudyState.RUNNING
     assert claim(database).parameters == {"width": 3}
 
 
 def test_a_raised_budget_gives_the_sampler_more_trials(database: Database, create: Create) -> None:
     study_id = create(space={"width": [1, 2, 3]}, max_trials=2, sampler=SamplerSpecification(name="random"))
     with pytest.raises(SpecificationError, match="budget of 2"):
-        study.raise_budget(database, study_id, 2)
-    assert study.raise_budget(database, study_id, 5).max_trials == 5
+        additions.raise_budget(database, study_id, 2)
+    assert additions.raise_budget(database, study_id, 5).max_trials == 5
     with database.session() as session:
         assert list(session.scalars(sa.select(Slot.ordinal))) == [0, 1, 2, 3, 4]
 
@@ -246,12 +246,12 @@ def test_only_parameters_of_the_space_are_enqueued(
 ) -> None:
     study_id = create(space={"width": [1, 2, 3]})
     with pytest.raises(SpaceError):
-        study.enqueue(database, study_id, parameters)
+        additions.enqueue(database, study_id, parameters)
 
 
 def test_an_enqueued_trial_is_next(database: Database, create: Create) -> None:
     study_id = create(space={"width": [1, 2, 3]})
-    study.enqueue(database, study_id, {"width": 2})
+    additions.enqueue(database, study_id, {"width": 2})
     claimed = claim(database, begin=False)
     assert (claimed.parameters, claimed.origin) == ({"width": 2}, Origin.ENQUEUED)
 
@@ -267,10 +267,10 @@ def test_a_failed_trial_can_be_run_again(database: Database, create: Create) -> 
     with database.transaction() as session:
         claims.link(session, claimed, number)
     with pytest.raises(StudyStateError, match="Trial 0 is running"):
-        study.retry_trial(database, study_id, 0)
+        additions.retry_trial(database, study_id, 0)
     finish(database, claimed, TrialState.FAILED)
-    assert study.retry_trial(database, study_id, 0).state is StudyState.RUNNING
+    assert additions.retry_trial(database, study_id, 0).state is StudyState.RUNNING
     again = claim(database, begin=False)
     assert (again.parameters, again.origin) == ({"width": 1}, Origin.RETRIED)
     with pytest.raises(TrialNotFound, match="no trial 7"):
-        study.retry_trial(database, study_id, 7)
+        additions.retry_trial(database, study_id, 7)

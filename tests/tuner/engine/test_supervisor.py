@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 import sqlalchemy as sa
 
-from tuner.engine import study
-from tuner.engine.supervisor import Supervisor
+from tuner.engine.fleet.supervisor import Supervisor
+from tuner.engine.studies import steering
 from tuner.settings import Settings
 from tuner.store import Database, claims
 from tuner.store.tables import Event, Worker
@@ -97,7 +97,7 @@ def test_no_more_workers_are_started_than_are_wanted(supervise: Supervise, creat
 def test_a_paused_study_starts_no_worker(
     database: Database, supervise: Supervise, create: Create, clock: Clock
 ) -> None:
-    study.pause(database, create())
+    steering.pause(database, create())
     place = Here(alive=True)
     assert starts(supervise(place, 2), place, clock, 5) == []
 

@@ -9,10 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from tuner import insight
-from tuner.engine.lease import Interrupted, Interruption, StageLost
 from tuner.engine.plan import make_plan
-from tuner.engine.stage_cache import StageRequest
-from tuner.engine.worker import WorkerOptions, _Loop, register, run_worker
+from tuner.engine.work.entry import run_worker
+from tuner.engine.work.lease import Interrupted, Interruption, StageLost
+from tuner.engine.work.presence import register
+from tuner.engine.work.stage_cache import StageRequest
+from tuner.engine.work.worker import WorkerLoop, WorkerOptions
 from tuner.settings import Settings
 from tuner.specification import SamplerSpecification, StudySpecification
 from tuner.store import Database, TrialState
@@ -26,9 +28,9 @@ Make = Callable[..., StudySpecification]
 
 
 @pytest.fixture
-def loop(database: Database, settings: Settings) -> _Loop:
+def loop(database: Database, settings: Settings) -> WorkerLoop:
     """A worker that does what the test tells it, and nothing on its own."""
-    made = _Loop(database, settings, WorkerOptions(worker_id="mine"))
+    made = WorkerLoop(database, settings, WorkerOptions(worker_id="mine"))
     register(database, "mine", settings.lease_seconds)
     return made
 
@@ -48,7 +50,7 @@ def hold_stage(database: Database, settings: Settings, create: Create) -> str:
     return key
 
 
-def begin(loop: _Loop) -> Claim:
+def begin(loop: WorkerLoop) -> Claim:
     claim = loop._claim()
     assert claim is not None
     loop._run(claim)
@@ -59,7 +61,7 @@ WAITS = "waits for pretrain epoch 3, which trial 0 of first (there:7) trains: 3 
 
 
 def test_a_grids_trial_is_put_back_and_says_what_it_waits_for(
-    database: Database, settings: Settings, create: Create, loop: _Loop
+    database: Database, settings: Settings, create: Create, loop: WorkerLoop
 ) -> None:
     hold_stage(database, settings, create)
     create("second", space={"finetune.learning_rate": [0.02, 0.03]})
@@ -76,7 +78,7 @@ def test_a_grids_trial_is_put_back_and_says_what_it_waits_for(
 
 
 def test_a_sampled_trial_waits_and_says_for_what(
-    database: Database, settings: Settings, create: Create, loop: _Loop, monkeypatch: pytest.MonkeyPatch
+    database: Database, settings: Settings, create: Create, loop: WorkerLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold_stage(database, settings, create)
     create("second", sampler=SamplerSpecification(name="random"), max_trials=1)
@@ -94,7 +96,7 @@ def test_a_sampled_trial_waits_and_says_for_what(
 
 
 def test_who_has_lost_a_stage_writes_none_of_its_files(
-    database: Database, settings: Settings, create: Create, loop: _Loop, specification: Make
+    database: Database, settings: Settings, create: Create, loop: WorkerLoop, specification: Make
 ) -> None:
     create(space={"width": [4]})
     claim = loop._claim()

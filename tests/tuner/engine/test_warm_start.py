@@ -8,9 +8,9 @@ from typing import Any
 import optuna
 import pytest
 
-from tuner.engine import study
-from tuner.engine.replay import Replay, replay
-from tuner.engine.worker import run_worker
+from tuner.engine.search.replay import Replay, replay
+from tuner.engine.studies import creation, steering
+from tuner.engine.work.entry import run_worker
 from tuner.errors import SpecificationError
 from tuner.insight import reports
 from tuner.settings import Settings
@@ -90,7 +90,7 @@ def test_other_fixed_values_are_pointed_out(
     asked = specification(
         "second", space={"finetune.learning_rate": RATE}, sampler=TPE, warm_start=first, config=longer
     )
-    assert study.create(database, settings, asked).warnings == (
+    assert creation.create(database, settings, asked).warnings == (
         "Begins from 3 of the 6 finished trials of first.",
         "first was made with other fixed values: epochs 1 (here 7).",
     )
@@ -119,4 +119,4 @@ def test_a_study_without_results_is_nothing_to_begin_from(database: Database, cr
     create("first")
     with pytest.raises(SpecificationError, match="no trial has a value"):
         create("second", space={"finetune.learning_rate": RATE}, sampler=TPE, warm_start="first")
-    assert study.find(database, "first").state is StudyState.QUEUED
+    assert steering.find(database, "first").state is StudyState.QUEUED

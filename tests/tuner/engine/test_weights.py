@@ -15,10 +15,10 @@ from model.pictures import restore
 from model.registry import get_model
 from model.run import start_run
 from tuner.assembly import same_study
-from tuner.engine import trial as trials
-from tuner.engine.artifacts import final_checkpoint, trial_folder
-from tuner.engine.weights import read_weights, remove_ended, trial_weights
-from tuner.engine.worker import run_worker
+from tuner.engine.files.artifacts import final_checkpoint, trial_folder
+from tuner.engine.files.weights import read_weights, remove_ended, trial_weights
+from tuner.engine.work import trial as trials
+from tuner.engine.work.entry import run_worker
 from tuner.errors import TrialNotFound, WeightsNotKept
 from tuner.insight import reports
 from tuner.settings import Settings

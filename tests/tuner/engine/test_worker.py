@@ -10,10 +10,11 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
-from tuner.engine import study, worker
-from tuner.engine.replay import Replay, replay
-from tuner.engine.trial import TrialRun
-from tuner.engine.worker import run_worker
+from tuner.engine.search.replay import Replay, replay
+from tuner.engine.studies import additions, steering
+from tuner.engine.work import worker
+from tuner.engine.work.entry import run_worker
+from tuner.engine.work.trial import TrialRun
 from tuner.settings import Settings
 from tuner.space import SpaceParameter
 from tuner.specification import PrunerSpecification, SamplerSpecification
@@ -66,7 +67,7 @@ def kept(settings: Settings, study_id: int) -> list[str]:
 def test_a_study_runs_to_its_end(database: Database, settings: Settings, create: Create) -> None:
     study_id = create()
     work(settings)
-    record = study.find(database, study_id)
+    record = steering.find(database, study_id)
     assert (record.state, record.reason) == (StudyState.COMPLETED, "all 2 trials are done")
     assert [trial.state for trial in trials(database)] == [OptunaState.COMPLETE] * 2
     assert {slot.state for slot in slots(database)} == {TrialState.COMPLETED}
@@ -206,13 +207,13 @@ def test_a_trial_that_raises_is_recorded_and_the_study_goes_on(
     assert found["nan"].error["type"] == "NonFiniteLoss"
     failed = [trial for trial in trials(database) if trial.state is OptunaState.FAIL]
     assert "RuntimeError: asked to raise" in {trial.user_attrs["error"] for trial in failed}
-    assert study.find(database, study_id).reason == "2 of 6 trials succeeded"
+    assert steering.find(database, study_id).reason == "2 of 6 trials succeeded"
 
 
 def test_failures_in_a_row_pause_a_study(database: Database, settings: Settings, create: Create) -> None:
     study_id = create(space={"width": [1, 2, 3, 4]}, config={"trouble": "raise"}, max_failures=2)
     work(settings)
-    record = study.find(database, study_id)
+    record = steering.find(database, study_id)
     assert record.state is StudyState.PAUSED
     assert record.reason == "2 failures in a row, the last: RuntimeError: asked to raise"
     assert len(trials(database)) == 2
@@ -241,7 +242,7 @@ def test_a_trial_that_gets_on_has_no_losses_any_more(database: Database, setting
 def test_no_finished_trial_is_repeated(database: Database, settings: Settings, create: Create) -> None:
     study_id = create(space={"width": [4, 8, 12]}, max_trials=2, sampler=SamplerSpecification(name="exhaustive"))
     work(settings)
-    study.raise_budget(database, study_id, 3)
+    additions.raise_budget(database, study_id, 3)
     work(settings)
     assert [trial.params["width"] for trial in trials(database)] == [4, 8, 12]
 
@@ -309,7 +310,7 @@ def test_a_trial_without_a_value_leaves_no_checkpoint(
             assert kept(settings, study_id) == ["0"]
             if why == "raise":
                 raise RuntimeError("asked to raise")
-            study.cancel(database, study_id)
+            steering.cancel(database, study_id)
             run.keeper.note_state(StudyState.CANCELLED)
 
     monkeypatch.setattr(TrialRun, "_record", end_in_the_second_epoch)
@@ -353,7 +354,7 @@ def test_every_ending_says_why(
 ) -> None:
     study_id = create(space={"eval_batch_size": [100, 200, 300, 400, 500]}, **rule)
     work(settings)
-    record = study.find(database, study_id)
+    record = steering.find(database, study_id)
     assert record.state is StudyState.COMPLETED
     assert record.reason is not None
     assert record.reason.startswith(reason)

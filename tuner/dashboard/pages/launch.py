@@ -25,7 +25,7 @@ from tuner.dashboard.components import text
 from tuner.dashboard.context import Context
 from tuner.dashboard.pages.page import Page
 from tuner.dashboard.permission import require_write
-from tuner.engine import study as engine
+from tuner.engine.studies import creation
 from tuner.errors import TunerError
 from tuner.insight import installation
 from tuner.limits import check_limits, check_size
@@ -235,7 +235,7 @@ def _launch(
     assembled = assemble(options, space.parse(params, source or _NAME))
     check_limits(assembled.specification)
     check_reach(assembled.specification, context.settings)
-    return engine.create(context.database, context.settings, assembled.specification, assembled.space).name
+    return creation.create(context.database, context.settings, assembled.specification, assembled.space).name
 
 
 def _text_of(contents: str, name: str) -> str:

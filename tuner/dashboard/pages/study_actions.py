@@ -13,16 +13,16 @@ from tuner.dashboard.acting import acting
 from tuner.dashboard.components.icons import icon
 from tuner.dashboard.context import Context
 from tuner.dashboard.permission import require_write
-from tuner.engine import study as engine
+from tuner.engine.studies import steering
 from tuner.errors import TunerError
 from tuner.insight import StudySummary
 from tuner.store import Database
 
 _VERBS: dict[str, Callable[[Database, str], Any]] = {
-    "pause": engine.pause,
-    "resume": engine.resume,
-    "stop": engine.stop,
-    "cancel": engine.cancel,
+    "pause": steering.pause,
+    "resume": steering.resume,
+    "stop": steering.stop,
+    "cancel": steering.cancel,
 }
 _HINTS = {
     "pause": "Start no new trials; running ones go on",

@@ -23,7 +23,7 @@ from tuner.dashboard.components.live import FAST_MS, SLOW_MS, Parts
 from tuner.dashboard.context import Context
 from tuner.dashboard.pages import trial_pictures
 from tuner.dashboard.pages.page import Page
-from tuner.engine.weights import weights_name
+from tuner.engine.files.weights import weights_name
 from tuner.errors import TrialNotFound
 from tuner.insight import StudySummary, TrialDetail, figures
 

@@ -12,7 +12,7 @@ from model.errors import ModelError
 from tuner.dashboard.components.aria import aria
 from tuner.dashboard.components.chart import chart
 from tuner.dashboard.context import Context
-from tuner.engine.weights import trial_weights
+from tuner.engine.files.weights import trial_weights
 from tuner.errors import TunerError
 from tuner.insight.pictures import picture, pictures_of, users_of
 

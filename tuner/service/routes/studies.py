@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from tuner import insight
 from tuner.assembly import Assembled
-from tuner.engine import study as engine
+from tuner.engine.studies import additions, creation, steering
 from tuner.insight import installation, reports
 from tuner.insight.importance import Importances
 from tuner.insight.kept_importance import KEEPER
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/studies", tags=["studies"])
 
 Evaluator = Literal["auto", "fanova", "ped_anova", "mean_decrease_impurity"]
 
-_VERBS = {"pause": engine.pause, "resume": engine.resume, "stop": engine.stop, "cancel": engine.cancel}
+_VERBS = {"pause": steering.pause, "resume": steering.resume, "stop": steering.stop, "cancel": steering.cancel}
 
 
 @router.post("", status_code=201, openapi_extra=STUDY_BODY)
@@ -34,7 +34,7 @@ def create_study(
     settings: SettingsOf,
 ) -> StudyCreated:
     """Create a study; it starts as soon as a worker is free. `Location` is where to look at it."""
-    created = engine.create(database, settings, study.specification, study.space)
+    created = creation.create(database, settings, study.specification, study.space)
     response.headers["location"] = f"/api/v1/studies/{created.name}"
     fields: dict[str, Any] = asdict(created)
     # The engine names unknown keys as well, and the space's remarks exist only here.
@@ -62,14 +62,14 @@ def get_study(name: str, database: DatabaseOf) -> StudySummary:
 @router.patch("/{name}")
 def raise_budget(name: str, budget: BudgetRequest, database: DatabaseOf) -> StudySummary:
     """Let the study run more trials; one that had ended goes on."""
-    engine.raise_budget(database, name, budget.max_trials)
+    additions.raise_budget(database, name, budget.max_trials)
     return reports.get_study(database, name)
 
 
 @router.delete("/{name}", status_code=204)
 def delete_study(name: str, database: DatabaseOf, settings: SettingsOf) -> None:
     """Delete a study that has ended, with its trials and files."""
-    engine.delete(database, settings, name)
+    steering.delete(database, settings, name)
 
 
 @router.get("/{name}/specification")

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from starlette.exceptions import HTTPException
 
-from tuner.engine.machine import own_gpus, workers_wanted
+from tuner.engine.fleet.machine import own_gpus, workers_wanted
 from tuner.insight import installation
 from tuner.insight.installation import WorkerSummary
 from tuner.service import problems

@@ -9,8 +9,8 @@ from typing import Annotated, Any, BinaryIO, Literal
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
-from tuner.engine import study as engine
-from tuner.engine.weights import read_weights
+from tuner.engine.files.weights import read_weights
+from tuner.engine.studies import additions
 from tuner.insight import reports
 from tuner.insight.summaries import StudySummary, TrialDetail
 from tuner.service.dependencies import DatabaseOf, SettingsOf
@@ -46,7 +46,7 @@ def list_trials(
 @router.post("", status_code=202)
 def enqueue_trial(name: str, trial: TrialRequest, database: DatabaseOf) -> StudySummary:
     """Run a trial with these values before the others; the study's budget grows by one."""
-    engine.enqueue(database, name, trial.params)
+    additions.enqueue(database, name, trial.params)
     return reports.get_study(database, name)
 
 
@@ -80,5 +80,5 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
 @router.post("/{number}/retry", status_code=202)
 def retry_trial(name: str, number: Annotated[int, Path(ge=0, le=MOST)], database: DatabaseOf) -> StudySummary:
     """Run a failed trial's parameters again, as a new trial."""
-    engine.retry_trial(database, name, number)
+    additions.retry_trial(database, name, number)
     return reports.get_study(database, name)

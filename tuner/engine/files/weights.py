@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 from model.checkpoint import at_best_epoch, load_checkpoint, save_checkpoint
 from model.errors import CheckpointError
 from model.registry import get_model
-from tuner.engine.artifacts import FINAL, final_checkpoint, study_folder, trial_folder
-from tuner.engine.integrity import check_digest
+from tuner.engine.files.artifacts import FINAL, final_checkpoint, study_folder, trial_folder
+from tuner.engine.files.integrity import check_digest
 from tuner.errors import TrialNotFound, WeightsNotKept
 from tuner.specification import StudySpecification
 from tuner.store import Database, TrialState

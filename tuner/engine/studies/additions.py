@@ -10,10 +10,10 @@ import optuna
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from tuner.engine import samplers
-from tuner.engine.creation import grid_slot, sampled_slot
 from tuner.engine.plan import Plan, make_plan
-from tuner.engine.record import StudyRecord, record
+from tuner.engine.search import samplers
+from tuner.engine.studies.creation import grid_slot, sampled_slot
+from tuner.engine.studies.record import StudyRecord, record
 from tuner.errors import SpecificationError, StudyStateError, TrialNotFound
 from tuner.specification import GIVEN, StudySpecification, absolute
 from tuner.store import Database, StudyState, TrialState

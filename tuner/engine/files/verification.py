@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from model.checkpoint import load_checkpoint
 from model.errors import CheckpointError, CheckpointNotFound
-from tuner.engine.artifacts import stage_checkpoint, trial_folder
-from tuner.engine.integrity import check_digest, require_damage, set_aside, told
+from tuner.engine.files.artifacts import stage_checkpoint, trial_folder
+from tuner.engine.files.integrity import check_digest, require_damage, set_aside, told
 from tuner.store import Database, TrialState
 from tuner.store import repository as rows
 from tuner.store import stages as stage_rows

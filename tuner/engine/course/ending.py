@@ -7,10 +7,10 @@ from optuna.study import StudyDirection
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from tuner.engine import confirmation
-from tuner.engine.optuna_trials import of_the_search
-from tuner.engine.promotion import end_paused
-from tuner.engine.stopping import reason_to_end, standing
+from tuner.engine.course import confirmation
+from tuner.engine.course.promotion import end_paused
+from tuner.engine.course.stopping import reason_to_end, standing
+from tuner.engine.search.trials import of_the_search
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows

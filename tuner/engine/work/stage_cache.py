@@ -21,12 +21,12 @@ from model.data import SequentialDataset
 from model.definition import ModelDefinition
 from model.errors import CheckpointError
 from model.run import EpochReport, StageRun, start_run
-from tuner.engine.artifact_store import require_store
-from tuner.engine.artifacts import stage_checkpoint, stage_folder
-from tuner.engine.integrity import check_digest, require_damage, set_aside, told
-from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper, StageLost
+from tuner.engine.files.artifact_store import require_store
+from tuner.engine.files.artifacts import stage_checkpoint, stage_folder
+from tuner.engine.files.integrity import check_digest, require_damage, set_aside, told
 from tuner.engine.patience import patiently
 from tuner.engine.plan import Link
+from tuner.engine.work.lease import Interrupted, Interruption, LeaseKeeper, StageLost
 from tuner.store import Database, repository
 from tuner.store import claims as claim_rows
 from tuner.store import stages as rows

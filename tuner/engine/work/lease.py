@@ -1,4 +1,4 @@
-"""Keeping what a worker holds: one thread renews its leases however long an epoch takes, one notices cancellations."""
+"""Keeping what a worker holds: threads renew its leases however long an epoch takes, and notice cancellations."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from enum import Enum
 
 from sqlalchemy import update
 
 from tuner.engine.patience import UNAVAILABLE
-from tuner.engine.sweep import sweep
 from tuner.store import Database, StudyState
 from tuner.store import claims as claim_rows
 from tuner.store import stages as stage_rows
@@ -53,11 +53,19 @@ class LeaseKeeper:
 
     Args:
         parent: process whose death ends this worker too, None for a worker on its own.
+        meanwhile: what else is to be done as often as leases are renewed, however long it takes.
     """
 
-    def __init__(self, database: Database, worker_id: str, lease_seconds: float, parent: int | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        worker_id: str,
+        lease_seconds: float,
+        parent: int | None = None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> None:
         self.database, self.worker_id, self.lease_seconds = database, worker_id, lease_seconds
-        self._parent = parent
+        self._parent, self._meanwhile = parent, meanwhile
         self._lock = threading.Lock()
         self._claim: Claim | None = None
         self._stage: str | None = None
@@ -65,10 +73,14 @@ class LeaseKeeper:
         self._stop_asked_at: float | None = None
         self._ended = threading.Event()
         self._noting = threading.Lock()
-        # Two, so that nothing that the first one does makes the second one late.
+        # One each, so that nothing that one of them does makes another late.
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
-            for name, target in (("leases", self._run), ("looking", self._look_around))
+            for name, target in (
+                ("leases", self._run),
+                ("looking", self._look_around),
+                ("meanwhile", self._do_meanwhile),
+            )
         ]
 
     def start(self) -> None:
@@ -157,11 +169,15 @@ class LeaseKeeper:
             except UNAVAILABLE as error:
                 # Nobody can take our leases while the database is away; the next round comes soon.
                 _log.warning("Leases could not be renewed: %s", error)
-                continue
+
+    def _do_meanwhile(self) -> None:
+        while self._meanwhile is not None and not self._ended.wait(self.lease_seconds / _RENEWALS_PER_LEASE):
             try:
-                sweep(self.database, self.lease_seconds)
+                self._meanwhile()
+            except UNAVAILABLE as error:
+                _log.debug("The database is away: %s", error)
             except Exception:  # noqa: BLE001 - logged
-                # Other workers' affairs must not end the renewal of our own leases.
+                # Other workers' affairs are no reason to end.
                 _log.exception("Looking for lost trials failed; trying again later.")
 
     def _renew(self) -> None:

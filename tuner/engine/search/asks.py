@@ -21,8 +21,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, create_trial
 from optuna.trial import TrialState as OptunaState
 
-from tuner.engine import samplers
-from tuner.engine.optuna_log import optuna_quiet
+from tuner.engine.search import samplers
+from tuner.engine.search.optuna_log import optuna_quiet
 from tuner.store.trial_outcome import CONFIRMS, REACHED, RUNNING, SEEN
 
 _FINISHED = (OptunaState.COMPLETE, OptunaState.PRUNED)

@@ -18,8 +18,8 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 
-from tuner.engine.ladder import NAME as ASHA_PROMOTION
-from tuner.engine.ladder import Ladder
+from tuner.engine.search.ladder import NAME as ASHA_PROMOTION
+from tuner.engine.search.ladder import Ladder
 from tuner.errors import SpecificationError
 from tuner.specification import PrunerSpecification
 
@@ -38,7 +38,7 @@ def _percentile(
 
 
 def _promotion(min_resource: int = 1, reduction_factor: int = 3) -> BasePruner:
-    """Trials pause instead (:mod:`tuner.engine.promotion`); none is pruned before the study ends."""
+    """Trials pause instead (:mod:`tuner.engine.course.promotion`); none is pruned before the study ends."""
     Ladder(min_resource, reduction_factor)
     return NopPruner()
 

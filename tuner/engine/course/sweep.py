@@ -12,8 +12,8 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tuner.engine.ending import settle
-from tuner.engine.trial_ending import end_trial
+from tuner.engine.course.ending import settle
+from tuner.engine.course.trial_ending import end_trial
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tuner.engine.artifact_store import join_store
-from tuner.engine.executors import Executor
-from tuner.engine.executors.local import LocalExecutor
-from tuner.engine.machine import own_gpus, workers_wanted
+from tuner.engine.course.sweep import sweep
+from tuner.engine.files.artifact_store import join_store
+from tuner.engine.fleet.executor import Executor
+from tuner.engine.fleet.local import LocalExecutor
+from tuner.engine.fleet.machine import own_gpus, workers_wanted
 from tuner.engine.patience import UNAVAILABLE
-from tuner.engine.sweep import sweep
 from tuner.settings import Settings
 from tuner.store import Database, TrialState
 from tuner.store import claims as claim_rows

@@ -7,9 +7,9 @@ from typing import Any
 
 import optuna
 
-from tuner.engine.asks import Sight
-from tuner.engine.optuna_trials import asker
 from tuner.engine.plan import make_plan
+from tuner.engine.search.asks import Sight
+from tuner.engine.search.trials import asker
 from tuner.specification import StudySpecification
 from tuner.store import Database
 from tuner.store import repository as rows

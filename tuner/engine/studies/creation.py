@@ -15,12 +15,14 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from model.protocol import metric_label, protocol_of
-from tuner.engine import confirmation, pruners, samplers, warm_start
+from tuner.engine.course import confirmation
 from tuner.engine.datasets import DatasetCache
-from tuner.engine.inputs import check_inputs, pinned
-from tuner.engine.optuna_log import optuna_quiet
 from tuner.engine.plan import GridPoint, Plan, make_plan
-from tuner.engine.record import StudyRecord, record
+from tuner.engine.search import pruners, samplers
+from tuner.engine.search.optuna_log import optuna_quiet
+from tuner.engine.studies import warm_start
+from tuner.engine.studies.inputs import check_inputs, pinned
+from tuner.engine.studies.record import StudyRecord, record
 from tuner.errors import SpecificationError, StudyExists
 from tuner.settings import Settings
 from tuner.space import SearchSpace

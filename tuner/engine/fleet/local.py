@@ -9,13 +9,15 @@ import sys
 import uuid
 from contextlib import suppress
 
-from tuner.engine.machine import choose_gpu, own_gpus
-from tuner.engine.worker import IDLE_EXIT_SECONDS
+from tuner.engine.fleet.machine import choose_gpu, own_gpus
 from tuner.settings import Settings
+
+# A worker that a supervisor started ends after so long without work; the next study starts a new one.
+IDLE_EXIT_SECONDS = 60.0
 
 
 class LocalExecutor:
-    """Starts ``python -m tuner.engine.worker``; the settings travel in the environment.
+    """Starts ``python -m tuner.engine.work.entry``; the settings travel in the environment.
 
     Each worker has a session of its own, so that a Ctrl-C in the terminal reaches the service only, which
     then stops them in order. They end by themselves when this process dies. Where there are GPUs, each has one of them.
@@ -29,7 +31,7 @@ class LocalExecutor:
 
     def start(self, settings: Settings) -> str:
         worker_id = uuid.uuid4().hex
-        command = [sys.executable, "-m", "tuner.engine.worker", "--id", worker_id]
+        command = [sys.executable, "-m", "tuner.engine.work.entry", "--id", worker_id]
         command += ["--parent", str(os.getpid()), "--idle-exit", str(self._idle_exit)]
         variables = environment(settings)
         if (gpu := choose_gpu(self._gpus, self._gpu_of.values())) is not None:

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from model.data.catalog import cache_root
 from model.registry import parameters_of
-from tuner.engine.failures import RETRY_DELAY_SECONDS
-from tuner.engine.sweep import MAX_LOSSES
+from tuner.engine.course.sweep import MAX_LOSSES
 from tuner.engine.outage import DATABASE, Outage, Places
 from tuner.engine.patience import patiently
+from tuner.engine.work.failures import RETRY_DELAY_SECONDS
 from tuner.store import Database, StudyState
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows

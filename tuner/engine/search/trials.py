@@ -1,4 +1,4 @@
-"""The Optuna side of a trial: beginning it exactly once, and reporting to it; see :mod:`tuner.engine.trial_ending`.
+"""Optuna's side of a trial: begun exactly once, reported to; ended in :mod:`tuner.engine.course.trial_ending`.
 
 What is in the user attributes of our trials, :mod:`tuner.store.trial_outcome` says. Intermediate values are the
 validation scores; the step is the epoch of the trial's own stage, from 1.
@@ -15,10 +15,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, create_trial
 from optuna.trial import TrialState as OptunaState
 
-from tuner.engine import pruners
-from tuner.engine.asks import Asker, Sight, look
 from tuner.engine.plan import Plan
-from tuner.engine.ladder import NAME as ASHA_PROMOTION
+from tuner.engine.search import pruners
+from tuner.engine.search.asks import Asker, Sight, look
+from tuner.engine.search.ladder import NAME as ASHA_PROMOTION
 from tuner.store import Database, rungs
 from tuner.store.claims import Claim
 from tuner.store.tables import Study

@@ -11,14 +11,15 @@ from typing import Any
 import torch
 
 from model.run import RunResult, StageRun
-from tuner.engine.artifact_store import join_store
+from tuner.engine.course.sweep import sweep
 from tuner.engine.datasets import DatasetCache
-from tuner.engine.lease import LeaseKeeper
-from tuner.engine.optuna_trials import OptunaTrial, OptunaTrials
+from tuner.engine.files.artifact_store import join_store
 from tuner.engine.plan import make_plan
-from tuner.engine.stage_cache import StageCache
-from tuner.engine.trial import TrialRun, TrialRunner
-from tuner.engine.worker import register, sign_off, stopping_by_signals
+from tuner.engine.search.trials import OptunaTrial, OptunaTrials
+from tuner.engine.work.lease import LeaseKeeper
+from tuner.engine.work.presence import register, sign_off, stopping_by_signals
+from tuner.engine.work.stage_cache import StageCache
+from tuner.engine.work.trial import TrialRun, TrialRunner
 from tuner.errors import StudyStateError, TrialNotFound
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
@@ -102,7 +103,9 @@ def _train(
     """As a worker that holds no trial: others see it, and it may hold shared stages."""
     join_store(database, settings.artifacts)
     worker = uuid.uuid4().hex
-    keeper = LeaseKeeper(database, worker, settings.lease_seconds)
+    keeper = LeaseKeeper(
+        database, worker, settings.lease_seconds, meanwhile=lambda: sweep(database, settings.lease_seconds)
+    )
     cache = StageCache(database, settings.artifacts, keeper, settings.cache_gb * 1e9, settings.checkpoint_epochs)
     plan = make_plan(StudySpecification.model_validate(study.specification))
     load = DatasetCache(settings.prepared_gb * 1e9, keeper.check).load

@@ -10,8 +10,8 @@ from model.data import SequentialDataset, catalog
 from model.data.atomic import read_header
 from model.errors import AttributeColumnMissing, ConfigError, DataError, ModelError
 from model.evaluation import check_ranking
-from tuner.engine.given import check_given
 from tuner.engine.plan import Plan
+from tuner.engine.studies.given import check_given
 from tuner.errors import SpecificationError, TunerError
 from tuner.space.check import extremes
 from tuner.specification import StudySpecification

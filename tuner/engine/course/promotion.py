@@ -16,8 +16,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from model.protocol import given_protocol
-from tuner.engine.ladder import Ladder
-from tuner.engine.trial_ending import end_trial
+from tuner.engine.course.trial_ending import end_trial
+from tuner.engine.search.ladder import Ladder
 from tuner.space import SearchSpace
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import claims as claim_rows

@@ -22,18 +22,18 @@ from model.definition import Stage
 from model.errors import CheckpointError
 from model.protocol import protocol_of
 from model.run import EpochReport, StageRun, start_run
-from tuner.engine.artifact_store import require_store
-from tuner.engine.artifacts import final_checkpoint, trial_folder
-from tuner.engine.integrity import check_digest, require_damage, set_aside, told
-from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
-from tuner.engine.optuna_trials import OptunaTrial, OptunaTrials
+from tuner.engine.course.promotion import arrive
+from tuner.engine.course.trial_ending import end_trial
+from tuner.engine.files.artifact_store import require_store
+from tuner.engine.files.artifacts import final_checkpoint, trial_folder
+from tuner.engine.files.integrity import check_digest, require_damage, set_aside, told
+from tuner.engine.files.weights import keeps_pruned
 from tuner.engine.patience import UNAVAILABLE, patiently
 from tuner.engine.plan import Link, Plan
-from tuner.engine.ladder import ladder_of
-from tuner.engine.promotion import arrive
-from tuner.engine.stage_cache import StageCache, StageRequest, waits_for
-from tuner.engine.trial_ending import end_trial
-from tuner.engine.weights import keeps_pruned
+from tuner.engine.search.ladder import ladder_of
+from tuner.engine.search.trials import OptunaTrial, OptunaTrials
+from tuner.engine.work.lease import Interrupted, Interruption, LeaseKeeper
+from tuner.engine.work.stage_cache import StageCache, StageRequest, waits_for
 from tuner.store import Database, TrialState
 from tuner.store import claims as claim_rows
 from tuner.store import repository as rows

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
-import signal
-import socket
-import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
-import optuna
-import torch
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from tuner.engine.artifact_store import join_store
-from tuner.engine.baseline import compute_baseline
+from tuner.engine.course.ending import settle
+from tuner.engine.course.sweep import sweep
+from tuner.engine.course.trial_ending import end_trial
 from tuner.engine.datasets import DatasetCache
-from tuner.engine.ending import settle
-from tuner.engine.failures import RETRIES, RETRY_DELAY_SECONDS, Failure, describe
-from tuner.engine.lease import Interrupted, Interruption, LeaseKeeper
-from tuner.engine.optuna_trials import OptunaTrials
-from tuner.engine.outage_watch import OutageWatch
+from tuner.engine.files.weights import remove_ended, remove_finished
 from tuner.engine.patience import may_pass, patiently
 from tuner.engine.plan import Link, make_plan
-from tuner.engine.stage_cache import StageBusy, StageCache, waits_for
-from tuner.engine.sweep import sweep
-from tuner.engine.trial import TrialRunner
-from tuner.engine.trial_ending import end_trial
-from tuner.engine.weights import remove_ended, remove_finished
-from tuner.errors import TunerError
+from tuner.engine.search.trials import OptunaTrials
+from tuner.engine.work.baseline import compute_baseline
+from tuner.engine.work.failures import RETRIES, RETRY_DELAY_SECONDS, Failure, describe
+from tuner.engine.work.lease import Interrupted, Interruption, LeaseKeeper
+from tuner.engine.work.outage_watch import OutageWatch
+from tuner.engine.work.presence import register, sign_off, stopping_by_signals
+from tuner.engine.work.stage_cache import StageBusy, StageCache, waits_for
+from tuner.engine.work.trial import TrialRunner
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
 from tuner.store import Database, TrialState
@@ -45,15 +34,13 @@ from tuner.store import claims as claim_rows
 from tuner.store import repository as rows
 from tuner.store.claims import Claim
 from tuner.store.states import WorkerState
-from tuner.store.tables import Study, Worker, utc_now
+from tuner.store.tables import Study
 from tuner.store.trial_outcome import TrialOutcome
 
 _log = logging.getLogger(__name__)
 
 # How long a worker without work waits before it looks again, at most.
 _IDLE_SECONDS = 0.5
-# A worker that a supervisor started ends after so long without work; the next study starts a new one.
-IDLE_EXIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -73,37 +60,15 @@ class WorkerOptions:
     worker_id: str | None = None
 
 
-def run_worker(settings: Settings, *, study: str | None = None, exit_when_idle: bool = False) -> None:
-    """Work on claimed trials until told to stop (SIGTERM, Ctrl-C) or, if asked to, until there is no work.
+class WorkerLoop:
+    """Claims trials and runs them until told to stop, or until there is no work for as long as the options say."""
 
-    Raises:
-        DatabaseError: the database can't be used.
-        WrongStore: the artifact folder is not the database's.
-        StudyNotFound: there is no such study.
-    """
-    run_with(settings, WorkerOptions(study, 0.0 if exit_when_idle else None))
-
-
-def run_with(settings: Settings, options: WorkerOptions) -> None:
-    """``run_worker`` with everything that a supervisor sets."""
-    torch.set_num_threads(settings.worker_threads)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if settings.data_root is not None:
-        os.environ["TUNER_DATA_ROOT"] = str(settings.data_root)
-    database = Database(settings.database)
-    patiently(database.upgrade)
-    try:
-        join_store(database, settings.artifacts)
-        _Loop(database, settings, options).run()
-    finally:
-        database.close()
-
-
-class _Loop:
     def __init__(self, database: Database, settings: Settings, options: WorkerOptions) -> None:
         self.database, self.settings, self.options = database, settings, options
         self.worker_id = options.worker_id or uuid.uuid4().hex
-        self.keeper = LeaseKeeper(database, self.worker_id, settings.lease_seconds, options.parent)
+        self.keeper = LeaseKeeper(
+            database, self.worker_id, settings.lease_seconds, options.parent, meanwhile=self._sweep
+        )
         self.cache = StageCache(
             database, settings.artifacts, self.keeper, settings.cache_gb * 1e9, settings.checkpoint_epochs
         )
@@ -133,7 +98,7 @@ class _Loop:
                 continue
             limit = self.options.exit_when_idle
             if limit is not None and time.monotonic() - idle_since >= limit and not self._work_may_come():
-                patiently(lambda: sweep(self.database, self.settings.lease_seconds))
+                patiently(self._sweep)
                 self._clean_up(self._remove_ended)
                 return
             if not idle:
@@ -211,7 +176,7 @@ class _Loop:
         elif interruption.why is Interruption.CANCELLED:
             self._end(claim, TrialState.CANCELLED, "The study was cancelled.", None)
             # Trials of it that wait half done are ended by a sweep, and the next one may be a third of a lease away.
-            patiently(lambda: sweep(self.database, self.settings.lease_seconds))
+            patiently(self._sweep)
 
     def _went_wrong(self, claim: Claim, error: Exception) -> None:
         """Tell an outage, after which the trial goes on from its last checkpoint, from what the trial did."""
@@ -286,6 +251,9 @@ class _Loop:
         self._transact(lambda session: claim_rows.finish(session, claim, state))
         patiently(lambda: settle(self.database, claim.study_id))
 
+    def _sweep(self) -> None:
+        sweep(self.database, self.settings.lease_seconds)
+
     def _remove_ended(self) -> None:
         remove_ended(self.database, self.settings.artifacts, self.settings.weights_gb * 1e9)
 
@@ -315,68 +283,3 @@ class _Loop:
                 step(session)
 
         patiently(transaction, also_full=True)
-
-
-def register(database: Database, worker_id: str, lease_seconds: float) -> None:
-    """Let everybody know of this process as a worker, which may then hold trials and shared stages."""
-
-    def step() -> None:
-        with database.transaction() as session:
-            expires = database.now(session) + lease_seconds
-            host, pid = socket.gethostname(), os.getpid()
-            session.merge(Worker(id=worker_id, host=host, pid=pid, state=WorkerState.IDLE, lease_expires=expires))
-
-    patiently(step)
-
-
-def sign_off(database: Database, worker_id: str) -> None:
-    """Say that the worker has ended in order."""
-
-    def step() -> None:
-        with database.transaction() as session:
-            stopped = {"state": WorkerState.STOPPED, "ended_at": utc_now()}
-            session.execute(update(Worker).where(Worker.id == worker_id).values(**stopped))
-
-    patiently(step)
-
-
-@contextmanager
-def stopping_by_signals(ask_to_stop: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and the first Ctrl-C ask to stop, the second Ctrl-C ends the process where it is."""
-    asked = False
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
-            os._exit(130)
-        asked = True
-        ask_to_stop()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """``python -m tuner.engine.worker``: how a supervisor starts one; settings come from the environment."""
-    parser = argparse.ArgumentParser(prog="tuner.engine.worker")
-    parser.add_argument("--id", default=None)
-    parser.add_argument("--parent", type=int, default=None)
-    parser.add_argument("--study", default=None)
-    parser.add_argument("--idle-exit", type=float, default=None)
-    chosen = parser.parse_args(arguments)
-    settings = Settings()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        run_with(settings, WorkerOptions(chosen.study, chosen.idle_exit, chosen.parent, chosen.id))
-    except TunerError as error:
-        _log.error("%s", error)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

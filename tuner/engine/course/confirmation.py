@@ -17,8 +17,8 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from model.registry import parameters_of
-from tuner.engine.optuna_trials import of_the_search
 from tuner.engine.plan import Plan
+from tuner.engine.search.trials import of_the_search
 from tuner.errors import SpecificationError
 from tuner.specification import StudySpecification
 from tuner.store import Database, TrialState

@@ -10,10 +10,10 @@ from sqlalchemy import update
 from model.baseline import baseline
 from model.config import Config
 from model.data import SequentialDataset
-from tuner.engine.lease import Interrupted
 from tuner.engine.outage import is_of_storage
 from tuner.engine.patience import patiently
 from tuner.engine.plan import Plan
+from tuner.engine.work.lease import Interrupted
 from tuner.store import Database
 from tuner.store import repository as rows
 from tuner.store.tables import Study

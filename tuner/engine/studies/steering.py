@@ -1,4 +1,4 @@
-"""Studies: finding them, and the verbs that people have for them; ``create`` is here too."""
+"""Finding studies, and the verbs that people have for them."""
 
 from __future__ import annotations
 
@@ -8,33 +8,17 @@ import optuna
 from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
-from tuner.engine import confirmation
-from tuner.engine.additions import enqueue, raise_budget, retry_trial
-from tuner.engine.artifact_store import check_store
-from tuner.engine.artifacts import study_folder
-from tuner.engine.creation import create
-from tuner.engine.ending import end_soon
-from tuner.engine.optuna_log import optuna_quiet
-from tuner.engine.record import StudyRecord, record
+from tuner.engine.course import confirmation
+from tuner.engine.course.ending import end_soon
+from tuner.engine.files.artifact_store import check_store
+from tuner.engine.files.artifacts import study_folder
+from tuner.engine.search.optuna_log import optuna_quiet
+from tuner.engine.studies.record import StudyRecord, record
 from tuner.errors import StudyStateError
 from tuner.settings import Settings
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import repository as rows
 from tuner.store.tables import Slot, Study, utc_now
-
-__all__ = [
-    "StudyRecord",
-    "cancel",
-    "create",
-    "delete",
-    "enqueue",
-    "find",
-    "pause",
-    "raise_budget",
-    "resume",
-    "retry_trial",
-    "stop",
-]
 
 
 def find(database: Database, name_or_id: str | int) -> StudyRecord:

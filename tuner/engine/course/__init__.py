@@ -1,0 +1,1 @@
+"""How a study goes on: pausing, promoting, confirming and ending, decided from what its trials gave."""

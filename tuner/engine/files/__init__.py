@@ -1,0 +1,1 @@
+"""What is in the artifact folder: where, whose it is, whether it is whole, how long it is kept."""

@@ -1,0 +1,1 @@
+"""Many workers: how many this machine keeps, and where they are started."""

@@ -1,0 +1,1 @@
+"""What to try: samplers, pruners, asks, and their Optuna studies."""
