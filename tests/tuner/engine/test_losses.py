@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tuner.engine.sweep import sweep
-from tuner.engine.worker import run_worker
 
 from model.run import StageRun
+from tuner.engine.course.sweep import sweep
+from tuner.engine.work.entry import run_worker
 from tuner.settings import Settings
 from tuner.store import Database, TrialState
 from tuner.store.tables import SharedStage, Slot, StageEpoch

@@ -205,7 +205,7 @@ def test_what_was_measured_on_other_data_is_trained_again(
     assert own_data.data_root is not None
     with (own_data.data_root / "toy" / "toy.inter").open("a") as file:
         file.write("u1\ti5\t99999\n")
-    study.raise_budget(database, study_id, 4)
+    additions.raise_budget(database, study_id, 4)
     work(own_data)
     assert [trial.user_attrs.get("same_as") for trial in trials(database)] == [None, 0, None, 2]
     assert trials(database)[2].value != trials(database)[0].value
@@ -227,7 +227,7 @@ def test_what_began_from_another_pretrained_model_is_trained_again(
     study_id = create(**ONE | {"config": ONE["config"] | {"pre_model_path": str(given)}})
     work(settings)
     shutil.copy(other, given)
-    study.raise_budget(database, study_id, 4)
+    additions.raise_budget(database, study_id, 4)
     work(settings)
     assert [trial.user_attrs.get("same_as") for trial in trials(database)] == [None, 0, None, 2]
     (said,) = said_of_data(database)
@@ -242,7 +242,7 @@ def test_a_trial_of_which_nobody_knows_what_it_was_trained_on_is_trained_again(
     work(settings)
     with database.transaction() as session:
         session.execute(sa.text("DELETE FROM trial_user_attributes WHERE key = 'inputs'"))
-    study.raise_budget(database, study_id, 3)
+    additions.raise_budget(database, study_id, 3)
     work(settings)
     assert [trial.user_attrs.get("same_as") for trial in trials(database)] == [None, None, 1]
     assert said_of_data(database) == []
