@@ -183,6 +183,55 @@ def test_an_optuna_study_does_not_outlive_an_error_of_the_database(
     assert optuna.get_all_study_names(database.storage) == []
 
 
+def test_a_name_that_was_taken_meanwhile_is_told_as_that(
+    database: Database, settings: Settings, specification: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    creation.create(database, settings, specification())
+    optuna.delete_study(study_name="study", storage=database.storage)
+    look = creation._refuse_taken_name
+    looks: list[str] = []
+
+    def too_early(database: Database, name: str) -> None:
+        looks.append(name)
+        if len(looks) > 1:
+            look(database, name)
+
+    monkeypatch.setattr(creation, "_refuse_taken_name", too_early)
+    with pytest.raises(StudyExists, match="'study'"):
+        creation.create(database, settings, specification())
+    assert optuna.get_all_study_names(database.storage) == []
+
+
+def test_what_else_the_database_refuses_is_not_told_as_a_name_that_is_taken(
+    database: Database, settings: Settings, specification: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = creation.sampled_slot(0)
+    monkeypatch.setattr(creation, "_slots", lambda *_: [twice, twice])
+    with pytest.raises(sa.exc.IntegrityError, match="ordinal"):
+        creation.create(database, settings, specification())
+    assert optuna.get_all_study_names(database.storage) == []
+    with database.session() as session:
+        assert session.scalars(sa.select(Study)).all() == []
+
+
+def test_a_leftover_that_another_process_has_removed_meanwhile_is_no_error(database: Database) -> None:
+    creation._remove_leftover(database, "study")
+
+
+def test_of_two_that_find_the_same_leftover_one_is_told_that_the_name_is_taken(
+    database: Database, settings: Settings, specification: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optuna.create_study(study_name="study", storage=database.storage)
+
+    def other_is_faster(database: Database, name: str) -> None:
+        """The other one has removed the leftover and has created the name."""
+
+    monkeypatch.setattr(creation, "_remove_leftover", other_is_faster)
+    with pytest.raises(StudyExists, match="'study'"):
+        creation.create(database, settings, specification())
+    assert optuna.get_all_study_names(database.storage) == ["study"]
+
+
 def test_a_new_study_is_not_called_like_an_id(database: Database, settings: Settings, specification: Make) -> None:
     with pytest.raises(SpecificationError, match=r"all digits.*study-1"):
         creation.create(database, settings, specification(name="1"))

@@ -107,8 +107,9 @@ def _add_study(
             for note in notes:
                 rows.add_event(session, study.id, "warm_start", note)
     except IntegrityError:
-        # Another process created the name meanwhile; the Optuna study is its.
-        raise _taken(specification.name) from None
+        # Another process may have created the name meanwhile. Anything else is told as it is.
+        _refuse_taken_name(database, specification.name)
+        raise
     return study
 
 
@@ -172,19 +173,26 @@ def _new_optuna_study(database: Database, plan: Plan) -> optuna.Study:
             return optuna.create_study(storage=database.storage, study_name=name, direction=plan.direction)
         except DuplicatedStudyError:
             _remove_leftover(database, name)
+        try:
             return optuna.create_study(storage=database.storage, study_name=name, direction=plan.direction)
+        except DuplicatedStudyError:  # another process was faster with the same leftover
+            raise _taken(name) from None
 
 
 def _remove_leftover(database: Database, name: str) -> None:
     """Delete the Optuna study that a process left which died while creating a study of this name."""
-    existing = optuna.load_study(study_name=name, storage=database.storage)
+    try:
+        existing = optuna.load_study(study_name=name, storage=database.storage)
+    except KeyError:  # another process has removed it
+        return
     mark = existing.user_attrs.get(MARK)
     begun = any(WARM_START not in trial.user_attrs for trial in existing.get_trials(deepcopy=False))
     if mark is None or begun:
         raise StudyExists(f"The database has an Optuna study {name!r} that was not made here. Choose another name.")
     if time.time() - mark["created"] < _CREATION_SECONDS:
         raise _taken(name)
-    optuna.delete_study(study_name=name, storage=database.storage)
+    with suppress(KeyError):
+        optuna.delete_study(study_name=name, storage=database.storage)
 
 
 def _refuse_taken_name(database: Database, name: str) -> None:
