@@ -20,11 +20,16 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from tuner.errors import TunerError
-from tuner.insight.events import EventSummary
-from tuner.insight.importance import Importances
 from tuner.insight.snapshot import MOST_ENDED, MOST_RUNNING, Snapshot, only_ended
-from tuner.insight.stages import StageSummary
-from tuner.insight.summaries import Page, StudySummary, TrialDetail, TrialSummary
+from tuner.insight.summaries import (
+    EventSummary,
+    Importances,
+    Page,
+    StageSummary,
+    StudySummary,
+    TrialDetail,
+    TrialSummary,
+)
 from tuner.specification import StudySpecification
 
 T = TypeVar("T")

@@ -30,6 +30,7 @@ from tuner.insight.summaries import StudySummary
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
 from tuner.store import StudyState, tokens
+from tuner.store.states import Scope
 
 _FOLDER = Path("studies/quickstart")
 _NOT_FOUND, _INTERRUPTED = 404, 130
@@ -81,7 +82,7 @@ def _token(settings: Settings, asks: bool) -> Iterator[str | None]:
     name = f"demo-{secrets.token_hex(4)}"
     with open_database(settings) as database:
         try:
-            yield tokens.create_token(database, name, tokens.Scope.WRITE)
+            yield tokens.create_token(database, name, Scope.WRITE)
         finally:
             tokens.delete_token(database, name)
 

@@ -10,7 +10,8 @@ from rich.markup import escape
 
 from tuner.cli.environment import open_database, out, read_settings
 from tuner.cli.json_output import AsJson, to_json
-from tuner.insight.events import KINDS, EventSummary, list_events
+from tuner.insight.events import KINDS, list_events
+from tuner.insight.summaries import EventSummary
 
 
 def _known(kind: str | None) -> str | None:

@@ -18,8 +18,7 @@ from tuner.cli.environment import out
 from tuner.cli.follow import duration, values
 from tuner.errors import SettingsError
 from tuner.insight import reports
-from tuner.insight.confirmation import Confirmation
-from tuner.insight.summaries import StudySummary
+from tuner.insight.summaries import Confirmation, StudySummary
 from tuner.store import Database
 
 _PAGE = 500

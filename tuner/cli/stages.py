@@ -11,8 +11,7 @@ from rich.table import Table
 from tuner.cli.environment import out
 from tuner.cli.follow import duration
 from tuner.cli.json_output import to_json
-from tuner.insight.stages import StageSummary
-from tuner.insight.summaries import Page
+from tuner.insight.summaries import Page, StageSummary
 
 
 def print_stages(page: Page[StageSummary], *, as_json: bool) -> None:

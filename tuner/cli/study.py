@@ -18,8 +18,7 @@ from tuner.cli.stages import print_stages
 from tuner.engine.search.replay import replay
 from tuner.engine.studies import additions, steering
 from tuner.insight import importance, reports, stages
-from tuner.insight.importance import Importances
-from tuner.insight.summaries import StudySummary
+from tuner.insight.summaries import Importances, StudySummary
 from tuner.store import StudyState
 
 app = typer.Typer(no_args_is_help=True, help="Studies: list, look at, steer.")

@@ -13,7 +13,7 @@ from rich.table import Table
 from tuner.cli.environment import err, open_database, out, read_settings
 from tuner.cli.json_output import AsJson, to_json
 from tuner.store import tokens
-from tuner.store.tokens import Scope
+from tuner.store.states import Scope
 
 app = typer.Typer(no_args_is_help=True, help="Tokens that the service asks for: create, list, revoke.")
 

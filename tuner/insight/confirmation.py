@@ -3,78 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
+from tuner.insight.summaries import Comparison, Confirmation, ConfirmedSet
 from tuner.store import optuna_tables as optuna
 from tuner.store.states import Origin, TrialState
 from tuner.store.tables import Slot, Study
 from tuner.store.trial_outcome import OUTCOME, TrialOutcome
-
-
-@dataclass(frozen=True)
-class ConfirmedSet:
-    """One parameter set.
-
-    Attributes:
-        trial: the trial of the search that found it; ``value`` is that trial's, which had the luck to be chosen.
-        seeds, values: training seeds of the finished confirmations, and the objective of each.
-        mean, spread: of ``values``; ``spread`` is the sample's standard deviation, None for fewer than two.
-        test_result, test_spread: mean of every test metric over the same seeds, and its standard deviation; the latter
-            is empty for fewer than two.
-    """
-
-    trial: int
-    params: dict[str, Any] | None
-    value: float | None
-    seeds: tuple[int, ...]
-    values: tuple[float, ...]
-    mean: float | None
-    spread: float | None
-    test_result: dict[str, float]
-    test_spread: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The best set by mean against the next, seed by seed.
-
-    Attributes:
-        best, next: their trials.
-        pairs: seeds that both have finished.
-        difference: mean of best minus next.
-        p_value: of a two-sided paired t-test that the means are equal; None when all differences are equal.
-    """
-
-    best: int
-    next: int
-    pairs: int
-    difference: float
-    p_value: float | None
-    test: str = "paired t-test"
-
-    @property
-    def sentence(self) -> str:
-        """For people."""
-        chance = "the same for every seed" if self.p_value is None else f"{self.test}, p = {self.p_value:.3g}"
-        return (
-            f"Trial {self.best} against trial {self.next}: {self.difference:+.4f} on average of {self.pairs} seeds "
-            f"({chance})."
-        )
-
-
-@dataclass(frozen=True)
-class Confirmation:
-    """Confirmations of a study: ``sets`` has the best mean first, those without a result last."""
-
-    done: int
-    total: int
-    sets: tuple[ConfirmedSet, ...]
-    comparison: Comparison | None
 
 
 def confirmation(

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-
 from sqlalchemy import ColumnElement
 
-from tuner.insight.summaries import Page
+from tuner.insight.summaries import EventSummary, Page
 from tuner.store import Database, events
 from tuner.store import repository as rows
 from tuner.store.tables import Event
 
 KINDS = events.KINDS
-
-
-@dataclass(frozen=True)
-class EventSummary:
-    """One event.
-
-    Attributes:
-        id: grows; what happened later has a greater one.
-        study: the study's name; None for what concerns no study, such as the loss of an idle worker.
-        trial: the number of the trial that it is about, None where it is about none or about one without a number.
-        kind: one of ``KINDS``.
-    """
-
-    id: int
-    at: datetime
-    kind: str
-    message: str
-    study: str | None
-    trial: int | None
 
 
 def list_events(

@@ -14,10 +14,9 @@ from plotly.subplots import make_subplots
 
 from model.registry import BASELINE
 from tuner.insight import series
-from tuner.insight.importance import Effect, Importances
 from tuner.insight.kept_importance import KEEPER
 from tuner.insight.stage_tree import stage_tree
-from tuner.insight.summaries import TrialDetail
+from tuner.insight.summaries import Effect, Importances, TrialDetail
 from tuner.insight.theme import THEMES, Theme, empty_figure, note
 from tuner.store import Database
 

@@ -23,23 +23,17 @@ from optuna.importance import (
 )
 from optuna.search_space import intersection_search_space
 from optuna.storages import InMemoryStorage
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tuner.insight.evidence import AUTO, FEWEST_TRIALS, check, mark_of, searched, too_little
+from tuner.insight.summaries import Effect, Importances
 from tuner.space import SearchSpace
-from tuner.store import Database, TrialState
+from tuner.store import Database
 from tuner.store import optuna_tables as optuna_rows
 from tuner.store import repository as rows
-from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study
 
-# The default: exact where the grid is complete, else fANOVA.
-AUTO = "auto"
-EVALUATORS = (AUTO, "fanova", "ped_anova", "mean_decrease_impurity")
-
-# An estimate from fewer trials than this, or than so many for each parameter, is noise.
-FEWEST_TRIALS = 20
-FEWEST_PER_PARAMETER = 5
 # A forest takes time by the square of the trials that it sees: of more, an even choice is looked at.
 MOST_TRIALS = 200
 # Combinations of a complete grid that are read whole.
@@ -53,66 +47,6 @@ _TREES = 64
 _GOOD_TRIALS = 5
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
-
-
-@dataclass(frozen=True)
-class Effect:
-    """A part of the objective's variation.
-
-    Attributes:
-        parameters: one name for what a parameter does alone, two for what they do only together.
-        share: of the whole, 0 to 1.
-        low, high: between which eight of ten trees of the forest lie; None where the share is no forest's estimate.
-    """
-
-    parameters: tuple[str, ...]
-    share: float
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def label(self) -> str:
-        return " × ".join(self.parameters)
-
-
-@dataclass(frozen=True)
-class Importances:
-    """What the parameters explain, or the reason why that can't be said.
-
-    Attributes:
-        evaluator: ``exact``, or one of the estimates in ``EVALUATORS``.
-        method: for people: how it was found, and from how many trials.
-        trials: number of completed trials that were looked at; confirmations are not.
-        completed: number of completed trials that there are.
-        effects: single parameters first, each kind largest first; empty when ``reason`` is given.
-        rest: the share that no effect explains alone; None where shares are made to add up to 1.
-        pending: whether newer trials are being looked at; see :mod:`tuner.insight.kept_importance`.
-    """
-
-    evaluator: str
-    method: str
-    trials: int
-    completed: int
-    effects: tuple[Effect, ...] = ()
-    rest: float | None = None
-    reason: str | None = None
-    pending: bool = False
-
-
-@dataclass(frozen=True)
-class Mark:
-    """What decides a result: completed trials of the search, and the highest number among them."""
-
-    completed: int
-    newest: int
-
-
-def mark_of(session: Session, study: Study) -> Mark:
-    """The study's mark, by one count."""
-    completed, newest = session.execute(
-        select(func.count(), func.max(Slot.optuna_number)).where(*_searched(study))
-    ).one()
-    return Mark(int(completed), int(newest or 0))
 
 
 def importances(database: Database, name: str | int, evaluator: str = AUTO) -> Importances:
@@ -131,27 +65,6 @@ def importances(database: Database, name: str | int, evaluator: str = AUTO) -> I
     return _analysed(trials, evaluator)
 
 
-def check(evaluator: str) -> None:
-    """Raises ValueError when there is no such evaluator."""
-    if evaluator not in EVALUATORS:
-        raise ValueError(f"There is no evaluator {evaluator!r}. Evaluators: {', '.join(EVALUATORS)}.")
-
-
-def too_little(study: Study, mark: Mark, evaluator: str) -> Importances | None:
-    """What can be said without looking at any trial: that there are too few, or that there is nothing to compare."""
-    space = SearchSpace.from_json(study.specification["space"])
-    nothing = Importances("fanova" if evaluator == AUTO else evaluator, "", 0, mark.completed)
-    if len(space.parameters) == 1:
-        return replace(nothing, reason="only one parameter is searched")
-    fewest = max(FEWEST_TRIALS, FEWEST_PER_PARAMETER * len(space.parameters))
-    grid = space.size if evaluator == AUTO else None
-    if mark.completed >= fewest or mark.completed == grid:
-        return None
-    if grid is not None and mark.completed < grid < fewest:
-        fewest = grid
-    return replace(nothing, reason=f"too few trials ({mark.completed:,} of {fewest:,})")
-
-
 @dataclass(frozen=True)
 class _Trials:
     """Completed trials: parameters in Optuna's representation, and values."""
@@ -163,10 +76,6 @@ class _Trials:
     values: Values
 
 
-def _searched(study: Study) -> tuple[Any, ...]:
-    return (Slot.study_id == study.id, Slot.state == TrialState.COMPLETED, Slot.origin != Origin.CONFIRM)
-
-
 def _read(session: Session, study: Study) -> _Trials:
     trials, values = optuna_rows.trials, optuna_rows.trial_values
     space = SearchSpace.from_json(study.specification["space"])
@@ -175,7 +84,7 @@ def _read(session: Session, study: Study) -> _Trials:
         .select_from(Slot)
         .join(trials, optuna_rows.of_slot(study.optuna_id))
         .join(values, optuna_rows.of_trial())
-        .where(*_searched(study), values.c.value.is_not(None))
+        .where(*searched(study), values.c.value.is_not(None))
         .order_by(Slot.optuna_number)
     ).all()
     most = MOST_COMBINATIONS if len(found) == space.size else MOST_TRIALS

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from tuner.errors import StudyNotFound
-from tuner.insight.importance import AUTO, Importances, Mark, check, importances, mark_of, too_little
+from tuner.insight.evidence import AUTO, Mark, check, mark_of, too_little
+from tuner.insight.importance import importances
+from tuner.insight.summaries import Importances
 from tuner.store import Database
 from tuner.store import repository as rows
 

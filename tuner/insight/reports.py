@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 from model.protocol import given_protocol
 from model.registry import get_model, model_names, parameters_of
 from tuner.errors import SpaceError, TrialNotFound
-from tuner.insight.confirmation import Confirmation, confirmation
+from tuner.insight.confirmation import confirmation
 from tuner.insight.summaries import (
+    Confirmation,
     EpochCounts,
     Page,
     Progress,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tuner.insight import reports
 from tuner.insight.summaries import StudySummary, TrialSummary
-from tuner.store import Database
+
+if TYPE_CHECKING:
+    from tuner.store import Database
 
 # Bounds of a snapshot, whatever the size of the study.
 MOST_RUNNING = 100
@@ -34,6 +36,8 @@ def take(database: Database, name: str) -> Snapshot:
     Raises:
         StudyNotFound: there is none.
     """
+    from tuner.insight import reports  # here, because a client has snapshots without SQL
+
     # The trials first: an ended study is then never shown without its last trial.
     running = reports.list_trials(database, name, state="running", limit=MOST_RUNNING).items
     study = reports.get_study(database, name)

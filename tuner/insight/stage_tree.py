@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from tuner.insight import stages
-from tuner.insight.stages import StageSummary, StageTrial
+from tuner.insight.summaries import StageSummary, StageTrial
 from tuner.insight.theme import THEMES, Theme, empty_figure, note
 from tuner.store import Database, TrialState
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from tuner.insight.summaries import Page
+from tuner.insight.summaries import CacheUse, Page, StageCheckpoint, StageSummary, StageTrial
 from tuner.store import Database, TrialState
 from tuner.store import optuna_tables as optuna
 from tuner.store import repository as rows
@@ -19,74 +17,6 @@ from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, Study
 
 # Of one stage; the rest is counted.
 MOST_TRIALS = 100
-
-
-@dataclass(frozen=True)
-class StageCheckpoint:
-    """A checkpoint on disk; one that is not ``kept`` only serves to go on after a crash. ``size`` in bytes."""
-
-    epoch: int
-    size: int
-    kept: bool
-    used_at: datetime
-
-
-@dataclass(frozen=True)
-class StageTrial:
-    """A trial that begins where the stage stood after ``epochs`` epochs."""
-
-    study: str
-    number: int
-    state: str
-    epochs: int
-    value: float | None
-
-
-@dataclass(frozen=True)
-class StageSummary:
-    """A stage that trials share.
-
-    Attributes:
-        key: what identifies it: a hash of all that shapes its weights.
-        before: the key of the stage that it starts from, None for a model's first; ``before_epoch``: after how
-            many epochs of that.
-        epochs: how far it was trained.
-        repeated: epochs that were computed again, after a crash or because their checkpoint was gone.
-        seconds: computing time of its epochs.
-        target: the epoch that somebody trains it to right now, None when nobody does.
-        in_use: whether somebody trains it or a running trial stands on it; its files are not deleted then.
-        size: bytes of its checkpoints.
-        trials: the best of those that stand on it, directly or on a later stage that does, running ones first;
-            ``trials_total`` counts all.
-    """
-
-    key: str
-    model: str
-    stage: str
-    dataset: str
-    before: str | None
-    before_epoch: int | None
-    epochs: int
-    repeated: int
-    seconds: float
-    target: int | None
-    in_use: bool
-    size: int
-    checkpoints: tuple[StageCheckpoint, ...]
-    trials: tuple[StageTrial, ...]
-    trials_total: int
-    created_at: datetime
-    used_at: datetime
-
-
-@dataclass(frozen=True)
-class CacheUse:
-    """What the checkpoints of all shared stages take; sizes in bytes."""
-
-    stages: int
-    checkpoints: int
-    size: int
-    evictable: int
 
 
 def list_stages(

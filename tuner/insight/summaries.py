@@ -1,6 +1,6 @@
 """What people look at, as frozen dataclasses; ``dataclasses.asdict`` turns them into JSON-able dictionaries.
 
-Times of day are UTC, durations seconds.
+Times of day are UTC, durations seconds. Clients get the same: they are read without SQL, and without what computes.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import Any, Generic, TypeVar
 from rich.filesize import decimal
 
 from model.protocol import metric_label
-from tuner.insight.confirmation import Confirmation
-from tuner.store.repository import CurvePoint
+from tuner.store.points import CurvePoint
 
 T = TypeVar("T")
 
@@ -56,6 +55,67 @@ class Weights:
         )
         trials = f"{self.trials} trial{'' if self.trials == 1 else 's'}"
         return f"of {whose}: {trials}, {decimal(self.size)}"
+
+
+@dataclass(frozen=True)
+class ConfirmedSet:
+    """One parameter set.
+
+    Attributes:
+        trial: the trial of the search that found it; ``value`` is that trial's, which had the luck to be chosen.
+        seeds, values: training seeds of the finished confirmations, and the objective of each.
+        mean, spread: of ``values``; ``spread`` is the sample's standard deviation, None for fewer than two.
+        test_result, test_spread: mean of every test metric over the same seeds, and its standard deviation; the latter
+            is empty for fewer than two.
+    """
+
+    trial: int
+    params: dict[str, Any] | None
+    value: float | None
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+    mean: float | None
+    spread: float | None
+    test_result: dict[str, float]
+    test_spread: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The best set by mean against the next, seed by seed.
+
+    Attributes:
+        best, next: their trials.
+        pairs: seeds that both have finished.
+        difference: mean of best minus next.
+        p_value: of a two-sided paired t-test that the means are equal; None when all differences are equal.
+    """
+
+    best: int
+    next: int
+    pairs: int
+    difference: float
+    p_value: float | None
+    test: str = "paired t-test"
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        chance = "the same for every seed" if self.p_value is None else f"{self.test}, p = {self.p_value:.3g}"
+        return (
+            f"Trial {self.best} against trial {self.next}: {self.difference:+.4f} on average of {self.pairs} seeds "
+            f"({chance})."
+        )
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Confirmations of a study: ``sets`` has the best mean first, those without a result last."""
+
+    done: int
+    total: int
+    sets: tuple[ConfirmedSet, ...]
+    comparison: Comparison | None
 
 
 @dataclass(frozen=True)
@@ -210,3 +270,134 @@ class TrialDetail(TrialSummary):
 
     curves: tuple[CurvePoint, ...]
     epochs: EpochCounts
+
+
+@dataclass(frozen=True)
+class StageCheckpoint:
+    """A checkpoint on disk; one that is not ``kept`` only serves to go on after a crash. ``size`` in bytes."""
+
+    epoch: int
+    size: int
+    kept: bool
+    used_at: datetime
+
+
+@dataclass(frozen=True)
+class StageTrial:
+    """A trial that begins where the stage stood after ``epochs`` epochs."""
+
+    study: str
+    number: int
+    state: str
+    epochs: int
+    value: float | None
+
+
+@dataclass(frozen=True)
+class StageSummary:
+    """A stage that trials share.
+
+    Attributes:
+        key: what identifies it: a hash of all that shapes its weights.
+        before: the key of the stage that it starts from, None for a model's first; ``before_epoch``: after how
+            many epochs of that.
+        epochs: how far it was trained.
+        repeated: epochs that were computed again, after a crash or because their checkpoint was gone.
+        seconds: computing time of its epochs.
+        target: the epoch that somebody trains it to right now, None when nobody does.
+        in_use: whether somebody trains it or a running trial stands on it; its files are not deleted then.
+        size: bytes of its checkpoints.
+        trials: the best of those that stand on it, directly or on a later stage that does, running ones first;
+            ``trials_total`` counts all.
+    """
+
+    key: str
+    model: str
+    stage: str
+    dataset: str
+    before: str | None
+    before_epoch: int | None
+    epochs: int
+    repeated: int
+    seconds: float
+    target: int | None
+    in_use: bool
+    size: int
+    checkpoints: tuple[StageCheckpoint, ...]
+    trials: tuple[StageTrial, ...]
+    trials_total: int
+    created_at: datetime
+    used_at: datetime
+
+
+@dataclass(frozen=True)
+class CacheUse:
+    """What the checkpoints of all shared stages take; sizes in bytes."""
+
+    stages: int
+    checkpoints: int
+    size: int
+    evictable: int
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A part of the objective's variation.
+
+    Attributes:
+        parameters: one name for what a parameter does alone, two for what they do only together.
+        share: of the whole, 0 to 1.
+        low, high: between which eight of ten trees of the forest lie; None where the share is no forest's estimate.
+    """
+
+    parameters: tuple[str, ...]
+    share: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def label(self) -> str:
+        return " × ".join(self.parameters)
+
+
+@dataclass(frozen=True)
+class Importances:
+    """What the parameters explain, or the reason why that can't be said.
+
+    Attributes:
+        evaluator: ``exact``, or one of the estimates in :data:`tuner.insight.evidence.EVALUATORS`.
+        method: for people: how it was found, and from how many trials.
+        trials: number of completed trials that were looked at; confirmations are not.
+        completed: number of completed trials that there are.
+        effects: single parameters first, each kind largest first; empty when ``reason`` is given.
+        rest: the share that no effect explains alone; None where shares are made to add up to 1.
+        pending: whether newer trials are being looked at; see :mod:`tuner.insight.kept_importance`.
+    """
+
+    evaluator: str
+    method: str
+    trials: int
+    completed: int
+    effects: tuple[Effect, ...] = ()
+    rest: float | None = None
+    reason: str | None = None
+    pending: bool = False
+
+
+@dataclass(frozen=True)
+class EventSummary:
+    """One event.
+
+    Attributes:
+        id: grows; what happened later has a greater one.
+        study: the study's name; None for what concerns no study, such as the loss of an idle worker.
+        trial: the number of the trial that it is about, None where it is about none or about one without a number.
+        kind: one of :data:`tuner.store.events.KINDS`.
+    """
+
+    id: int
+    at: datetime
+    kind: str
+    message: str
+    study: str | None
+    trial: int | None

@@ -26,7 +26,7 @@ from tuner.access import needs_token
 from tuner.dashboard.permission import may_write
 from tuner.service.problems import Problem, answer
 from tuner.settings import Settings
-from tuner.store import Database, tokens
+from tuner.store import Database, states, tokens
 from tuner.store.tokens import Holder
 
 # What anybody may ask: load balancers whether it lives, browsers for the page that lets them in.
@@ -82,7 +82,7 @@ class Doorkeeper:
         if not hmac.compare_digest(printed[0], tokens.digest(secret)):
             return None
         self._printed = None
-        return Holder("the address that the service printed", tokens.Scope.WRITE, None)
+        return Holder("the address that the service printed", states.Scope.WRITE, None)
 
     async def refuse(self, connection: HTTPConnection) -> None:
         """Log a failed attempt and wait."""

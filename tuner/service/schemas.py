@@ -10,9 +10,7 @@ from pydantic import BaseModel, Field
 from model.parameters import Parameter
 from model.registry import DEFAULT, get_model
 from tuner.assembly import StudyOptions
-from tuner.insight.events import EventSummary
-from tuner.insight.stages import StageSummary
-from tuner.insight.summaries import Page, StudySummary, TrialSummary
+from tuner.insight.summaries import EventSummary, Page, StageSummary, StudySummary, TrialSummary
 from tuner.limits import MOST_TRIALS, MOST_WORKERS
 
 

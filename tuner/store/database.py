@@ -7,19 +7,21 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import optuna
 import sqlalchemy as sa
-from optuna.storages import RDBStorage
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from tuner.errors import DatabaseError
-from tuner.store import schema
+from tuner.store import facts, schema
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
 
 # How long a connection waits for another writer of the SQLite file.
 _BUSY_SECONDS = 60.0
@@ -27,6 +29,8 @@ _BUSY_SECONDS = 60.0
 _CREATION_ATTEMPTS = 5
 # Names the lock that PostgreSQL holds during an upgrade.
 _UPGRADE_LOCK = 7_275_621
+# The fact that names the version of Optuna that has made its tables, or found that they suit it.
+_OPTUNA = "optuna"
 
 
 class Database:
@@ -96,12 +100,17 @@ class Database:
                 if not self.is_sqlite:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
                 schema.upgrade(connection)
-            self._create_optuna_tables()
+            if not self._suits_optuna():
+                self._create_optuna_tables()
+                with self.transaction() as session:
+                    facts.write(session, _OPTUNA, version("optuna"))
         except DBAPIError as error:
             raise DatabaseError(f"{self._name}: {error.orig}. {self._hint}") from error
 
     def optuna_storage(self) -> RDBStorage:
         """A new Optuna storage on this database; ``upgrade`` must have run once."""
+        from optuna.storages import RDBStorage  # here, because what only reads does without
+
         return RDBStorage(
             self.url.render_as_string(hide_password=False),
             engine_kwargs=self._engine_arguments(legacy_transactions=True),
@@ -171,7 +180,15 @@ class Database:
         ):
             old.backup(copy)
 
+    def _suits_optuna(self) -> bool:
+        """Whether the installed Optuna was here before, which is known without importing it."""
+        with self.session() as session:
+            return facts.read(session, _OPTUNA) == version("optuna")
+
     def _create_optuna_tables(self) -> None:
+        import optuna
+        from optuna.storages import RDBStorage
+
         level = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         try:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from optuna.distributions import json_to_distribution
 from sqlalchemy import ColumnElement, Double, Integer, Text, and_, column, select, table
 from sqlalchemy.orm import Session
 
@@ -97,10 +96,25 @@ def params_of(session: Session, trial_ids: Iterable[int]) -> dict[int, dict[str,
     found: dict[int, dict[str, Any]] = {}
     for ids in _portions(trial_ids):
         for row in session.execute(select(_params).where(_params.c.trial_id.in_(ids))):
-            distribution = json_to_distribution(row.distribution_json)
-            value = distribution.to_external_repr(row.param_value)
+            value = _external(row.distribution_json, row.param_value)
             found.setdefault(row.trial_id, {})[row.param_name] = value
     return found
+
+
+def _external(distribution: str, value: float) -> Any:
+    """What ``BaseDistribution.to_external_repr`` makes of a value, without Optuna: a list of trials does not wait."""
+    found = json.loads(distribution)
+    match found.get("name"):
+        case "CategoricalDistribution":
+            return found["attributes"]["choices"][int(value)]
+        case "FloatDistribution":
+            return value
+        case "IntDistribution":
+            return int(value)
+    # What others put into the study long ago.
+    from optuna.distributions import json_to_distribution
+
+    return json_to_distribution(distribution).to_external_repr(value)
 
 
 def attributes_of(session: Session, trial_ids: Iterable[int], keys: tuple[str, ...]) -> dict[int, dict[str, Any]]:

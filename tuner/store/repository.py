@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, CursorResult, delete, exists, func, or_, select, update
@@ -11,26 +10,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from tuner.errors import StudyNotFound
+from tuner.store.points import CurvePoint
 from tuner.store.states import ENDED_TRIAL_STATES, Origin, StudyState, TrialState
 from tuner.store.tables import Base, Epoch, Event, Progress, SharedStage, Slot, StageEpoch, Study, utc_now
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """One finished epoch of a trial, of its shared stage or of its own.
-
-    Attributes:
-        loss: the sum of the batches' losses, as RecBole reports it.
-        mean_loss: the mean per sample; None of an epoch from before it was kept.
-    """
-
-    stage: str
-    epoch: int
-    loss: float | None
-    mean_loss: float | None
-    valid_score: float | None
-    valid_result: dict[str, Any] | None
-    seconds: float
 
 
 def find_study(session: Session, name_or_id: str | int, *, lock: bool = False) -> Study:

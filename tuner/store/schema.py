@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import column, inspect, select, table
 from sqlalchemy.engine import Connection
 
 from tuner.errors import DatabaseError
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 VERSION_TABLE = "rectuner_version"
+_MIGRATIONS = Path(__file__).parent / "migrations"
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports every look at the version
 
 
 def head() -> str:
-    """The version that this program works with."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    """The version that this program works with: the last migration's."""
+    return max(_known())
 
 
 def version(connection: Connection) -> str | None:
     """The version of the database, None for one without our tables."""
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return context.get_current_revision()
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: str | None = connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
+    return found
 
 
 def refuse_newer(found: str | None) -> None:
     """Raise DatabaseError when ``found`` is a version that this program does not know."""
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found is not None and found not in known:
+    if found is not None and found not in _known():
         raise DatabaseError(
             f"The database has version {found}, and this program knows versions up to {head()}. "
             "Upgrade the program, or use another database."
@@ -41,14 +44,26 @@ def refuse_newer(found: str | None) -> None:
 
 def upgrade(connection: Connection) -> None:
     """Run the missing migrations within the caller's transaction."""
-    refuse_newer(version(connection))
+    found = version(connection)
+    refuse_newer(found)
+    if found == head():
+        return
+    from alembic import command  # here, because a database of this version needs none of it
+
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
 
+def _known() -> set[str]:
+    """The versions that there are migrations to: ``v0001_first.py`` is the one to 0001."""
+    return {file.name[1:5] for file in (_MIGRATIONS / "versions").glob("v[0-9][0-9][0-9][0-9]_*.py")}
+
+
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.set_main_option("path_separator", "os")
     return config

@@ -1,4 +1,4 @@
-"""The states of studies, trials and workers, and which may follow which."""
+"""The states of studies, trials and workers, where trials come from, and what tokens allow."""
 
 from __future__ import annotations
 
@@ -70,6 +70,13 @@ class Origin(StrEnum):
     ENQUEUED = "enqueued"
     RETRIED = "retried"
     CONFIRM = "confirm"
+
+
+class Scope(StrEnum):
+    """What a token allows; ``write`` includes ``read``."""
+
+    READ = "read"
+    WRITE = "write"
 
 
 ENDED_STUDY_STATES = frozenset({StudyState.COMPLETED, StudyState.STOPPED, StudyState.CANCELLED, StudyState.FAILED})

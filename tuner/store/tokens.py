@@ -9,12 +9,12 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from sqlalchemy import delete, or_, select, update
 
 from tuner.errors import TokenExists, TokenNotFound
 from tuner.store.database import Database
+from tuner.store.states import Scope
 from tuner.store.tables import Login, Token, utc_now
 
 # Marks the text for people, and for programs that search for secrets in the wrong places.
@@ -22,13 +22,6 @@ _PREFIX = "rct_"
 LOGIN_LIFE = timedelta(days=14)
 # The last use is written at most so often.
 _USE_PRECISION = timedelta(minutes=1)
-
-
-class Scope(StrEnum):
-    """What a token allows; ``write`` includes ``read``."""
-
-    READ = "read"
-    WRITE = "write"
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ import pytest
 
 from tests.tuner.insight.conftest import add_study
 from tuner.insight import figures, importance
-from tuner.insight.importance import EVALUATORS, FEWEST_TRIALS, Effect, importances
+from tuner.insight.evidence import EVALUATORS, FEWEST_TRIALS
+from tuner.insight.importance import importances
 from tuner.insight.kept_importance import ImportanceKeeper
+from tuner.insight.summaries import Effect
 from tuner.store import Database, TrialState
 from tuner.store.states import Origin
 from tuner.store.tables import Slot

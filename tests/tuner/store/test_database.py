@@ -4,6 +4,7 @@ import multiprocessing
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
+from importlib.metadata import version
 from pathlib import Path
 
 import optuna
@@ -12,9 +13,10 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from tuner.errors import DatabaseError
-from tuner.store import Database, schema
+from tuner.store import Database, facts, schema
 from tuner.store.states import WorkerState
 from tuner.store.tables import Base, Event, Slot, Worker
 
@@ -38,6 +40,23 @@ def test_upgrading_twice_changes_nothing(database: Database) -> None:
     database.upgrade()
     with database.engine.connect() as connection:
         assert schema.version(connection) == schema.head()
+
+
+def test_the_versions_that_are_read_from_the_files_names_are_alembics() -> None:
+    script = ScriptDirectory.from_config(schema._config())
+    assert script.get_heads() == [schema.head()]
+    assert {revision.revision for revision in script.walk_revisions()} == schema._known()
+
+
+def test_another_optuna_looks_at_its_tables_again(database: Database) -> None:
+    with database.transaction() as session:
+        assert facts.read(session, "optuna") == version("optuna")
+        facts.write(session, "optuna", "4.0.0")
+        session.execute(sa.text("DROP TABLE trial_heartbeats"))
+    database.upgrade()
+    with database.session() as session:
+        assert facts.read(session, "optuna") == version("optuna")
+        assert sa.inspect(session.connection()).has_table("trial_heartbeats")
 
 
 def test_processes_that_start_together_upgrade_once(database_url: str) -> None:

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from alembic import command
 
 from tuner.store import Database, schema
-from tuner.store.repository import CurvePoint, curves
+from tuner.store.points import CurvePoint
+from tuner.store.repository import curves
 from tuner.store.tables import Epoch, Slot, StageEpoch
 
 KEY = "k" * 64

@@ -13,7 +13,8 @@ from dash.development.base_component import Component
 from tuner.dashboard.components import text
 from tuner.dashboard.components.live import Parts
 from tuner.dashboard.context import Context
-from tuner.insight.events import KINDS, EventSummary, list_events
+from tuner.insight.events import KINDS, list_events
+from tuner.insight.summaries import EventSummary
 
 _PER_PAGE = 10
 

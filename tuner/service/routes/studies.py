@@ -11,9 +11,8 @@ from tuner import insight
 from tuner.assembly import Assembled
 from tuner.engine.studies import additions, creation, steering
 from tuner.insight import installation, reports
-from tuner.insight.importance import Importances
 from tuner.insight.kept_importance import KEEPER
-from tuner.insight.summaries import StudySummary
+from tuner.insight.summaries import Importances, StudySummary
 from tuner.service.dependencies import STUDY_BODY, DatabaseOf, SettingsOf, read_study
 from tuner.service.schemas import BudgetRequest, StagePage, StudyCreated, StudyPage
 from tuner.specification import MOST, StudySpecification
