@@ -12,8 +12,8 @@ from sqlalchemy import select
 from waiting import wait_until
 
 from tuner import space
-from tuner.store import Database, TrialState
-from tuner.store import repository as rows
+from tuner.store import Database, TrialState, trial_record
+from tuner.store import studies as study_rows
 from tuner.store.tables import Slot, utc_now
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def running(service: Service, request: pytest.FixtureRequest) -> Iterator[Runnin
     study = optuna.load_study(study_name=name, storage=database.storage)
     trial = study.ask(fixed_distributions=space.parse("n_layers choice [1, 2]").distributions())
     with database.transaction() as session:
-        mine = Slot.study_id == rows.find_study(session, name).id
+        mine = Slot.study_id == study_rows.find_study(session, name).id
         slot = session.scalars(select(Slot).where(mine).order_by(Slot.ordinal)).first()
         assert slot is not None
         slot.optuna_number, slot.state, slot.started_at = trial.number, TrialState.RUNNING, utc_now()
@@ -68,9 +68,11 @@ def write_epoch(running: Running, epoch: int) -> None:
             "mean_loss": 1.0 / epoch,
             "valid_score": score,
         }
-        rows.write_epoch(session, {"slot_id": slot_id, "seconds": 1.0, "valid_result": {"mrr@10": score}} | values)
+        trial_record.write_epoch(
+            session, {"slot_id": slot_id, "seconds": 1.0, "valid_result": {"mrr@10": score}} | values
+        )
         progress = {"stage": "finetune", "epoch": epoch + 1, "epochs": 300, "fraction": 0.5, "loss": 9.75}
-        rows.write_progress(session, slot_id, progress | {"valid_score": score, "note": None})
+        trial_record.write_progress(session, slot_id, progress | {"valid_score": score, "note": None})
 
 
 def drag_over_the_middle(page: Any, plot: str) -> None:

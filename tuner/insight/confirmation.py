@@ -10,7 +10,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from tuner.insight.summaries import Comparison, Confirmation, ConfirmedSet
-from tuner.store import optuna_tables as optuna
+from tuner.store import optuna_tables
 from tuner.store.states import Origin, TrialState
 from tuner.store.tables import Slot, Study
 from tuner.store.trial_outcome import OUTCOME, TrialOutcome
@@ -28,7 +28,7 @@ def confirmation(
     if not slots:
         return None
     ids = [row.trial_id for row in slots if row.trial_id is not None]
-    attributes = optuna.attributes_of(session, ids, OUTCOME)
+    attributes = optuna_tables.attributes_of(session, ids, OUTCOME)
     chosen = dict(session.execute(_values(study, {row.confirms for row in slots})).all())
     found = []
     for number in dict.fromkeys(row.confirms for row in slots):
@@ -43,7 +43,7 @@ def confirmation(
 
 
 def _slots(study: Study) -> Any:
-    trials, values = optuna.trials, optuna.trial_values
+    trials, values = optuna_tables.trials, optuna_tables.trial_values
     return (
         select(Slot.confirms, Slot.seed, Slot.state, Slot.parameters, trials.c.trial_id, values.c.value)
         .outerjoin(trials, and_(trials.c.study_id == study.optuna_id, trials.c.number == Slot.optuna_number))
@@ -54,7 +54,7 @@ def _slots(study: Study) -> Any:
 
 
 def _values(study: Study, numbers: set[int]) -> Any:
-    trials, values = optuna.trials, optuna.trial_values
+    trials, values = optuna_tables.trials, optuna_tables.trial_values
     return (
         select(trials.c.number, values.c.value)
         .join(values, and_(values.c.trial_id == trials.c.trial_id, values.c.objective == 0))

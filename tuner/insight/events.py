@@ -5,11 +5,12 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement
 
 from tuner.insight.summaries import EventSummary, Page
-from tuner.store import Database, events
-from tuner.store import repository as rows
+from tuner.store import Database
+from tuner.store import events as event_rows
+from tuner.store import studies as study_rows
 from tuner.store.tables import Event
 
-KINDS = events.KINDS
+KINDS = event_rows.KINDS
 
 
 def list_events(
@@ -38,14 +39,14 @@ def list_events(
     with database.session() as session:
         conditions: list[ColumnElement[bool]] = []
         if name is not None:
-            conditions.append(Event.study_id == rows.find_study(session, name).id)
+            conditions.append(Event.study_id == study_rows.find_study(session, name).id)
         if kind is not None:
             conditions.append(Event.kind == kind)
         if trial is not None:
             conditions.append(Event.trial == trial)
         if after is not None:
             conditions.append(Event.id > after)
-        total = events.count(session, *conditions)
-        found = events.read(session, *conditions, newest_first=after is None, limit=limit, offset=offset)
+        total = event_rows.count(session, *conditions)
+        found = event_rows.read(session, *conditions, newest_first=after is None, limit=limit, offset=offset)
     items = (EventSummary(event.id, event.at, event.kind, event.message, of, event.trial) for event, of in found)
     return Page(tuple(items), total, limit, offset)

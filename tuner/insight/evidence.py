@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tuner.insight.summaries import Importances
 from tuner.space import SearchSpace
 from tuner.store import Database, TrialState
-from tuner.store import repository as rows
+from tuner.store import studies as study_rows
 from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study
 
@@ -49,7 +49,7 @@ def lacking(database: Database, name: str | int, evaluator: str = AUTO) -> Impor
     """
     check(evaluator)
     with database.session() as session:
-        study = rows.find_study(session, name)
+        study = study_rows.find_study(session, name)
         return too_little(study, mark_of(session, study), evaluator)
 
 

@@ -29,9 +29,8 @@ from sqlalchemy.orm import Session
 from tuner.insight.evidence import AUTO, FEWEST_TRIALS, check, mark_of, searched, too_little
 from tuner.insight.summaries import Effect, Importances
 from tuner.space import SearchSpace
-from tuner.store import Database
-from tuner.store import optuna_tables as optuna_rows
-from tuner.store import repository as rows
+from tuner.store import Database, optuna_tables
+from tuner.store import studies as study_rows
 from tuner.store.tables import Slot, Study
 
 # A forest takes time by the square of the trials that it sees: of more, an even choice is looked at.
@@ -58,7 +57,7 @@ def importances(database: Database, name: str | int, evaluator: str = AUTO) -> I
     """
     check(evaluator)
     with database.session() as session:
-        study = rows.find_study(session, name)
+        study = study_rows.find_study(session, name)
         if (early := too_little(study, mark_of(session, study), evaluator)) is not None:
             return early
         trials = _read(session, study)
@@ -77,20 +76,20 @@ class _Trials:
 
 
 def _read(session: Session, study: Study) -> _Trials:
-    trials, values = optuna_rows.trials, optuna_rows.trial_values
+    trials, values = optuna_tables.trials, optuna_tables.trial_values
     space = SearchSpace.from_json(study.specification["space"])
     found = session.execute(
         select(trials.c.trial_id, values.c.value)
         .select_from(Slot)
-        .join(trials, optuna_rows.of_slot(study.optuna_id))
-        .join(values, optuna_rows.of_trial())
+        .join(trials, optuna_tables.of_slot(study.optuna_id))
+        .join(values, optuna_tables.of_trial())
         .where(*searched(study), values.c.value.is_not(None))
         .order_by(Slot.optuna_number)
     ).all()
     most = MOST_COMBINATIONS if len(found) == space.size else MOST_TRIALS
     if len(found) > most:
         found = [found[int(place)] for place in np.linspace(0, len(found) - 1, MOST_TRIALS)]
-    params = optuna_rows.params_of(session, [row.trial_id for row in found])
+    params = optuna_tables.params_of(session, [row.trial_id for row in found])
     # What somebody else put into the Optuna study may lack parameters.
     names = set(space.names)
     whole = [row for row in found if params.get(row.trial_id, {}).keys() == names]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from model.data import catalog
 from tuner.specification import StudySpecification
 from tuner.store import Database
-from tuner.store import repository as rows
+from tuner.store import studies as study_rows
 from tuner.store.tables import Study, Worker
 
 # Newest first, so that a long-lived installation shows its present.
@@ -93,7 +93,7 @@ def get_specification(database: Database, name: str | int) -> StudySpecification
         StudyNotFound: there is no such study.
     """
     with database.session() as session:
-        return StudySpecification.model_validate(rows.find_study(session, name).specification)
+        return StudySpecification.model_validate(study_rows.find_study(session, name).specification)
 
 
 def list_datasets(data_path: str | Path = "dataset") -> tuple[DatasetSummary, ...]:

@@ -19,7 +19,7 @@ from tuner.insight.evidence import AUTO, Mark, check, mark_of, too_little
 from tuner.insight.importance import importances
 from tuner.insight.summaries import Importances
 from tuner.store import Database
-from tuner.store import repository as rows
+from tuner.store import studies as study_rows
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class ImportanceKeeper:
         """
         check(evaluator)
         with database.session() as session:
-            study = rows.find_study(session, name)
+            study = study_rows.find_study(session, name)
             mark = mark_of(session, study)
         if (early := too_little(study, mark, evaluator)) is not None:
             return early

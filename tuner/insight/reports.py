@@ -28,9 +28,9 @@ from tuner.insight.summaries import (
 from tuner.insight.time_left import eta_seconds
 from tuner.space import SearchSpace
 from tuner.specification import GIVEN
-from tuner.store import Database, StudyState, TrialState, tables
-from tuner.store import optuna_tables as optuna
-from tuner.store import repository as rows
+from tuner.store import Database, StudyState, TrialState, optuna_tables, tables, trial_record
+from tuner.store import slots as slot_rows
+from tuner.store import studies as study_rows
 from tuner.store.tables import Slot, Study, Worker, utc_now
 from tuner.store.trial_outcome import OUTCOME, TrialOutcome
 
@@ -58,7 +58,7 @@ def get_study(database: Database, name: str | int) -> StudySummary:
         StudyNotFound: there is none.
     """
     with database.session() as session:
-        return _study(database, session, rows.find_study(session, name))
+        return _study(database, session, study_rows.find_study(session, name))
 
 
 def list_trials(
@@ -82,7 +82,7 @@ def list_trials(
         ValueError: no such order or state.
     """
     with database.session() as session:
-        study = rows.find_study(session, name)
+        study = study_rows.find_study(session, name)
         query = _trials(study)
         if state is not None:
             query = query.where(Slot.state == TrialState(state))
@@ -99,7 +99,7 @@ def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:
         TrialNotFound: the study has no trial of that number.
     """
     with database.session() as session:
-        study = rows.find_study(session, name)
+        study = study_rows.find_study(session, name)
         found = session.execute(_trials(study).where(Slot.optuna_number == number)).all()
         if not found:
             raise TrialNotFound(f"{study.name} has no trial {number}.")
@@ -107,15 +107,15 @@ def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:
         slot: Slot = found[0].Slot
         known = {field.name: getattr(summary, field.name) for field in fields(summary)}
         epochs = EpochCounts(slot.epochs_asked, slot.epochs_run, slot.epochs_reused)
-        trained = slot if summary.same_as is None else rows.find_slot(session, study.id, summary.same_as)
-        curves = rows.curves(session, trained or slot)
+        trained = slot if summary.same_as is None else slot_rows.find_slot(session, study.id, summary.same_as)
+        curves = trial_record.curves(session, trained or slot)
         return TrialDetail(**known, curves=tuple(curves), epochs=epochs)
 
 
 def parameter_names(database: Database, name: str | int) -> list[str]:
     """The searched parameters in declared order."""
     with database.session() as session:
-        study = rows.find_study(session, name)
+        study = study_rows.find_study(session, name)
     return list(SearchSpace.from_json(study.specification["space"]).names)
 
 
@@ -134,7 +134,7 @@ def _workers_alive(database: Database, session: Session) -> int:
 
 
 def _study(database: Database, session: Session, study: Study) -> StudySummary:
-    counts = rows.count_slots(session, study.id)
+    counts = slot_rows.count_slots(session, study.id)
     asked, run, reused = session.execute(
         select(
             func.coalesce(func.sum(Slot.epochs_asked), 0),
@@ -170,9 +170,9 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         workers_alive=_workers_alive(database, session),
         epochs=EpochCounts(int(asked), int(run), int(reused)),
         protocol=given_protocol(study.specification["config"]),
-        computing_seconds=rows.computing_seconds(session, study.id),
+        computing_seconds=slot_rows.computing_seconds(session, study.id),
         shared_stages=_shared_stages(study.specification),
-        weights=Weights(study.specification.get("keep", "best"), *rows.weights_kept(session, study.id)),
+        weights=Weights(study.specification.get("keep", "best"), *slot_rows.weights_kept(session, study.id)),
         confirmation=_confirmation(session, study) if study.specification.get("confirm") else None,
     )
 
@@ -200,7 +200,7 @@ def _shared_stages(specification: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _best(session: Session, study: Study) -> TrialSummary | None:
-    number = optuna.best_number(session, study)
+    number = optuna_tables.best_number(session, study)
     found = session.execute(_trials(study).where(Slot.optuna_number == number)).all() if number is not None else []
     return next(iter(_summaries(session, study, found)), None)
 
@@ -213,14 +213,14 @@ def _trials(study: Study) -> Select[Any]:
     return (
         select(
             Slot,
-            optuna.trials.c.trial_id,
-            optuna.trial_values.c.value,
+            optuna_tables.trials.c.trial_id,
+            optuna_tables.trial_values.c.value,
             Worker.host,
             Worker.pid,
             tables.Progress,
         )
-        .outerjoin(optuna.trials, optuna.of_slot(study.optuna_id))
-        .outerjoin(optuna.trial_values, optuna.of_trial())
+        .outerjoin(optuna_tables.trials, optuna_tables.of_slot(study.optuna_id))
+        .outerjoin(optuna_tables.trial_values, optuna_tables.of_trial())
         .outerjoin(Worker, Worker.id == Slot.worker_id)
         .outerjoin(tables.Progress, tables.Progress.slot_id == Slot.id)
         .where(Slot.study_id == study.id)
@@ -231,7 +231,7 @@ def _ordered(query: Select[Any], order: str) -> Select[Any]:
     name = order.removeprefix("-")
     columns: dict[str, Any] = {
         "number": Slot.optuna_number,
-        "value": optuna.trial_values.c.value,
+        "value": optuna_tables.trial_values.c.value,
         "started_at": Slot.started_at,
         "ended_at": Slot.ended_at,
         "state": Slot.state,
@@ -244,8 +244,8 @@ def _ordered(query: Select[Any], order: str) -> Select[Any]:
 
 def _summaries(session: Session, study: Study, found: Sequence[Row[Any]]) -> list[TrialSummary]:
     ids = [row.trial_id for row in found if row.trial_id is not None]
-    params = optuna.params_of(session, ids)
-    attributes = optuna.attributes_of(session, ids, OUTCOME)
+    params = optuna_tables.params_of(session, ids)
+    attributes = optuna_tables.attributes_of(session, ids, OUTCOME)
     space = SearchSpace.from_json(study.specification["space"])
     counts = _counts(study.specification["model"])
     now = utc_now()

@@ -9,10 +9,9 @@ import numpy as np
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from tuner.store import Database, TrialState
-from tuner.store import optuna_tables as optuna
-from tuner.store import repository as rows
+from tuner.store import Database, TrialState, optuna_tables
 from tuner.store import stages as stage_rows
+from tuner.store import studies as study_rows
 from tuner.store.states import Origin
 from tuner.store.tables import Epoch, SharedStage, Slot, StageEpoch, Study
 
@@ -79,7 +78,7 @@ class Activity:
 def activity(database: Database, name: str | int) -> Activity:
     """Counts that are much cheaper than the figures."""
     with database.session() as session:
-        study = rows.find_study(session, name)
+        study = study_rows.find_study(session, name)
         slots = select(Slot.id).where(Slot.study_id == study.id)
         keys = _shared_keys(study)
         ended = select(func.count()).where(Slot.study_id == study.id, Slot.ended_at.is_not(None))
@@ -91,7 +90,7 @@ def activity(database: Database, name: str | int) -> Activity:
 def history(database: Database, name: str | int) -> History:
     """The study's optimization history, thinned to ``MOST_POINTS`` such that every improvement stays."""
     with database.session() as session:
-        study = rows.find_study(session, name)
+        study = study_rows.find_study(session, name)
         found = session.execute(
             _finished(study, (TrialState.COMPLETED, TrialState.PRUNED)).order_by(Slot.optuna_number)
         ).all()
@@ -107,7 +106,7 @@ def history(database: Database, name: str | int) -> History:
 def valid_curves(database: Database, name: str | int) -> tuple[str, list[Curve]]:
     """(metric, valid score after each epoch of the running and of the best trials)."""
     with database.session() as session:
-        study = rows.find_study(session, name)
+        study = study_rows.find_study(session, name)
         chosen = _chosen_slots(session, study)
         query = (
             select(Epoch.slot_id, Epoch.epoch, Epoch.valid_score)
@@ -124,7 +123,7 @@ def valid_curves(database: Database, name: str | int) -> tuple[str, list[Curve]]
 def shared_curves(database: Database, name: str | int) -> list[Curve]:
     """Mean loss per sample after each epoch of every stage that trials of the study share, one curve a stage."""
     with database.session() as session:
-        study = rows.find_study(session, name)
+        study = study_rows.find_study(session, name)
         keys = session.scalars(_shared_keys(study).limit(MOST_CURVES)).all()
         found = select(SharedStage.key, SharedStage.stage).where(SharedStage.key.in_(keys))
         names: dict[str, str] = dict(session.execute(found).all())
@@ -155,10 +154,10 @@ def sample(database: Database, name: str | int) -> Sample:
     Parameters stand in the order of the space; a trial that somebody else added may lack some (None).
     """
     with database.session() as session:
-        study = rows.find_study(session, name)
-        best = optuna.best_first(study.direction)
+        study = study_rows.find_study(session, name)
+        best = optuna_tables.best_first(study.direction)
         found = session.execute(_finished(study, (TrialState.COMPLETED,)).order_by(*best).limit(MOST_POINTS)).all()
-        params = optuna.params_of(session, [row.trial_id for row in found])
+        params = optuna_tables.params_of(session, [row.trial_id for row in found])
     names = [entry["name"] for entry in study.specification["space"]["parameters"]]
     return Sample(
         study.metric,
@@ -170,11 +169,11 @@ def sample(database: Database, name: str | int) -> Sample:
 
 
 def _finished(study: Study, states: tuple[TrialState, ...]) -> Any:
-    trials, values = optuna.trials, optuna.trial_values
+    trials, values = optuna_tables.trials, optuna_tables.trial_values
     return (
         select(Slot.id, Slot.optuna_number, Slot.state, trials.c.trial_id, values.c.value)
-        .join(trials, optuna.of_slot(study.optuna_id))
-        .join(values, optuna.of_trial())
+        .join(trials, optuna_tables.of_slot(study.optuna_id))
+        .join(values, optuna_tables.of_trial())
         .where(Slot.study_id == study.id, Slot.state.in_(states), values.c.value.is_not(None))
         .where(Slot.origin != Origin.CONFIRM)
     )
@@ -184,7 +183,7 @@ def _chosen_slots(session: Session, study: Study) -> list[tuple[int, int, str]]:
     """(slot id, trial number, role): other finished trials first, then running ones, the best one last."""
     finished = session.execute(
         _finished(study, (TrialState.COMPLETED, TrialState.PRUNED))
-        .order_by(*optuna.best_first(study.direction))
+        .order_by(*optuna_tables.best_first(study.direction))
         .limit(MOST_CURVES)
     ).all()
     running = session.execute(

@@ -9,10 +9,9 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 from tuner.insight.summaries import CacheUse, Page, StageCheckpoint, StageSummary, StageTrial
-from tuner.store import Database, TrialState
-from tuner.store import optuna_tables as optuna
-from tuner.store import repository as rows
+from tuner.store import Database, TrialState, optuna_tables
 from tuner.store import stages as stage_rows
+from tuner.store import studies as study_rows
 from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, Study
 
 # Of one stage; the rest is counted.
@@ -28,7 +27,7 @@ def list_stages(
         StudyNotFound: there is no such study.
     """
     with database.session() as session:
-        study = None if name is None else rows.find_study(session, name)
+        study = None if name is None else study_rows.find_study(session, name)
         standing = stage_rows.standing(None if study is None else study.id)
         counted = select(standing.c.key, func.count().label("trials")).group_by(standing.c.key).subquery()
         query = select(SharedStage, counted.c.trials).join(
@@ -111,7 +110,7 @@ def _epochs(session: Session, keys: Sequence[str]) -> Mapping[str, tuple[int, in
 
 
 def _trials(session: Session, study: Study | None, keys: Sequence[str]) -> Mapping[str, list[StageTrial]]:
-    value = optuna.trial_values.c.value
+    value = optuna_tables.trial_values.c.value
     worth = value.desc() if study is None or study.direction == "maximize" else value.asc()
     running = (Slot.state == TrialState.RUNNING).desc()
     standing = stage_rows.standing(None if study is None else study.id)
@@ -122,8 +121,8 @@ def _trials(session: Session, study: Study | None, keys: Sequence[str]) -> Mappi
         select(standing.c.key, standing.c.epochs, Study.name, Slot.optuna_number, Slot.state, value, rank.label("rank"))
         .join(Slot, Slot.id == standing.c.slot_id)
         .join(Study, Study.id == Slot.study_id)
-        .outerjoin(optuna.trials, optuna.of_slot(Study.optuna_id))
-        .outerjoin(optuna.trial_values, optuna.of_trial())
+        .outerjoin(optuna_tables.trials, optuna_tables.of_slot(Study.optuna_id))
+        .outerjoin(optuna_tables.trial_values, optuna_tables.of_trial())
         .where(standing.c.key.in_(keys), Slot.optuna_number.is_not(None))
         .subquery()
     )

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from tuner.store import StudyState, TrialState
-from tuner.store import optuna_tables as optuna
+from tuner.store import StudyState, TrialState, optuna_tables
 from tuner.store import stages as stage_rows
 from tuner.store.states import Origin
 from tuner.store.tables import Epoch, SharedStage, Slot, StageEpoch, Study
@@ -57,14 +56,14 @@ def _open(study: Study) -> tuple[ColumnElement[bool], ...]:
 def _ended(session: Session, study: Study) -> list[_Cost]:
     """What the trials that ended last have cost, in the order of their numbers."""
     query = (
-        select(Slot.id, Slot.seconds_run, optuna.trials.c.trial_id)
-        .join(optuna.trials, optuna.of_slot(study.optuna_id))
+        select(Slot.id, Slot.seconds_run, optuna_tables.trials.c.trial_id)
+        .join(optuna_tables.trials, optuna_tables.of_slot(study.optuna_id))
         .where(Slot.study_id == study.id, Slot.state.in_((TrialState.COMPLETED, TrialState.PRUNED)))
         .where(Slot.origin != Origin.CONFIRM)
     )
     found = session.execute(query.order_by(Slot.optuna_number.desc()).limit(_MOST_TRIALS)).all()[::-1]
     own = _own_seconds(session, [row.id for row in found])
-    outcomes = optuna.attributes_of(session, [row.trial_id for row in found], ("seconds",))
+    outcomes = optuna_tables.attributes_of(session, [row.trial_id for row in found], ("seconds",))
     costs = []
     for row in found:
         tested = (TrialOutcome.read(outcomes.get(row.trial_id, {})).seconds or {}).get("test", 0.0)

@@ -1,4 +1,4 @@
-"""The kinds of events, and reading them. ``repository.add_event`` writes one.
+"""Events: their kinds, writing and reading them.
 
 An event is for people: what happened, when, to which study and trial. Nothing that the program does depends on one.
 """
@@ -35,6 +35,11 @@ KINDS: dict[str, str] = {
     "worker_died": "A worker process ended that nobody had stopped.",
     "worker_lost": "A worker was not heard of for longer than its lease.",
 }
+
+
+def add_event(session: Session, study_id: int | None, kind: str, message: str, *, trial: int | None = None) -> None:
+    """Record that something happened."""
+    session.add(Event(study_id=study_id, kind=kind, message=message, trial=trial))
 
 
 def count(session: Session, *conditions: ColumnElement[bool]) -> int:

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from tuner.store.repository import upsert
+from tuner.store.statements import upsert
 from tuner.store.tables import Fact
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from tuner.store.claims import PRIORITY_BEGUN, Claim, claim_paused
-from tuner.store.repository import upsert
+from tuner.store.statements import upsert
 from tuner.store.states import TrialState
 from tuner.store.tables import Rung, Slot
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import CTE, Select, delete, exists, func, or_, select, union, update
 from sqlalchemy.orm import Session
 
-from tuner.store.repository import changed_rows, upsert
+from tuner.store.statements import changed_rows, upsert
 from tuner.store.states import TrialState
 from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, Study, Worker, utc_now
 

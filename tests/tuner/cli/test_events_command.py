@@ -7,7 +7,7 @@ import pytest
 from command_line import Tuner
 
 from tuner.store import Database
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
 from tuner.store.tables import Study
 
 
@@ -21,9 +21,9 @@ def happened(home: Path) -> None:
         names = {"name": "toy-study", "optuna_name": "toy-study", "metric": "ndcg@10", "direction": "maximize"}
         session.add(Study(**names, optuna_id=1, specification={}, sampler={}, pruner={}, max_trials=1))
         session.flush()
-        rows.add_event(session, 1, "created", "2 trials, sampler random.")
-        rows.add_event(session, 1, "lost", "Worker 12 [of 13] is gone.", trial=3)
-        rows.add_event(session, None, "worker_lost", "Worker 12 was not heard of.")
+        event_rows.add_event(session, 1, "created", "2 trials, sampler random.")
+        event_rows.add_event(session, 1, "lost", "Worker 12 [of 13] is gone.", trial=3)
+        event_rows.add_event(session, None, "worker_lost", "Worker 12 was not heard of.")
     database.close()
 
 

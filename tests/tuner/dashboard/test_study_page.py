@@ -12,7 +12,8 @@ from tuner.dashboard.components.trials_grid import PER_PAGE
 from tuner.dashboard.pages.study_actions import hidden
 from tuner.insight import get_study
 from tuner.store import StudyState
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
+from tuner.store import studies as study_rows
 
 MANY = "finetune.learning_rate choice [" + ", ".join(f"0.{n:03}" for n in range(1, PER_PAGE + 11)) + "]"
 
@@ -52,7 +53,7 @@ def test_pages_of_trials_follow_each_other(dashboard: Dashboard) -> None:
 def test_the_buttons_are_those_of_the_state(dashboard: Dashboard, state: str, offered: set[str]) -> None:
     dashboard.launch("one")
     with dashboard.database.transaction() as session:
-        rows.find_study(session, "one").state = StudyState(state)
+        study_rows.find_study(session, "one").state = StudyState(state)
     found = hidden(get_study(dashboard.database, "one"))
     verbs = ("pause", "resume", "stop", "cancel")
     assert {verb for verb, is_hidden in zip(verbs, found, strict=True) if not is_hidden} == offered
@@ -61,10 +62,10 @@ def test_the_buttons_are_those_of_the_state(dashboard: Dashboard, state: str, of
 def test_events_are_listed_the_newest_first_and_paged(dashboard: Dashboard) -> None:
     dashboard.launch("one")
     with dashboard.database.transaction() as session:
-        study = rows.find_study(session, "one")
+        study = study_rows.find_study(session, "one")
         for number in range(14):
-            rows.add_event(session, study.id, "lost", f"Loss <b>{number}</b>.", trial=number)
-        rows.add_event(session, None, "worker_lost", "Of no study.")
+            event_rows.add_event(session, study.id, "lost", f"Loss <b>{number}</b>.", trial=number)
+        event_rows.add_event(session, None, "worker_lost", "Of no study.")
     answer = dashboard.change("/studies/one", "events.children", "events-page.value", {"events_page.value": 1})
     assert (answer["events-total"], answer["events-page"]) == ({"children": "15"}, {"total": 2})
     text = json.dumps(answer["events"])

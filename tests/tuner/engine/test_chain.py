@@ -24,11 +24,11 @@ from tuner.errors import SpecificationError
 from tuner.insight.stage_tree import stage_tree
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
-from tuner.store import Database, TrialState
+from tuner.store import Database, TrialState, trial_record
 from tuner.store import claims as claim_rows
-from tuner.store import repository as rows
 from tuner.store import stages as stage_rows
-from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, Study
+from tuner.store import studies as study_rows
+from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, Study, Worker
 
 Create = Callable[..., int]
 Make = Callable[..., StudySpecification]
@@ -230,7 +230,7 @@ def test_trials_are_passed_over_while_another_worker_runs_a_stage_that_theirs_st
     with database.transaction() as session:
         now = database.now(session)
         for worker in ("mine", "other"):
-            session.add(claim_rows.Worker(id=worker, host="h", pid=1, lease_expires=now + 60))
+            session.add(Worker(id=worker, host="h", pid=1, lease_expires=now + 60))
         stage_rows.ensure(session, "first", model="Chain", stage="pretrain", dataset="toy")
         for key in ("second", "sibling"):
             stage_rows.ensure(session, key, model="Chain", stage="align", dataset="toy", before=("first", 3))
@@ -288,9 +288,9 @@ def test_a_kill_in_any_stage_costs_at_most_an_epoch_and_no_bit(
 
 def _epochs_of(database: Database, name: str, stage: str) -> int:
     with database.session() as session:
-        study = rows.find_study(session, name)
+        study = study_rows.find_study(session, name)
         slot = session.scalars(sa.select(Slot).where(Slot.study_id == study.id)).one()
-        return sum(point.stage == stage for point in rows.curves(session, slot))
+        return sum(point.stage == stage for point in trial_record.curves(session, slot))
 
 
 @pytest.mark.slow

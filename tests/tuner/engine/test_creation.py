@@ -16,7 +16,7 @@ from tuner.settings import Settings
 from tuner.space import SpaceParameter
 from tuner.specification import PrunerSpecification, SamplerSpecification, StudySpecification
 from tuner.store import Database, StudyState
-from tuner.store import repository as rows
+from tuner.store import studies as study_rows
 from tuner.store.tables import Slot, Study
 
 Make = Callable[..., StudySpecification]
@@ -245,9 +245,9 @@ def test_a_study_from_before_that_is_called_like_an_id_is_found_by_its_name(
     with database.transaction() as session:
         session.execute(sa.update(Study).where(Study.id == ids[1]).values(name=str(ids[0])))
     with database.session() as session:
-        assert rows.find_study(session, str(ids[0])).id == ids[1]
-        assert rows.find_study(session, "first").id == ids[0]
-        assert rows.find_study(session, ids[1]).id == ids[1]
+        assert study_rows.find_study(session, str(ids[0])).id == ids[1]
+        assert study_rows.find_study(session, "first").id == ids[0]
+        assert study_rows.find_study(session, ids[1]).id == ids[1]
 
 
 def test_other_peoples_optuna_studies_are_left_alone(

@@ -12,6 +12,7 @@ from tuner.engine.studies import steering
 from tuner.engine.work import lease
 from tuner.engine.work.lease import Interrupted, Interruption, LeaseKeeper, StageLost
 from tuner.store import Database, StudyState, TrialState, claims
+from tuner.store import workers as worker_rows
 from tuner.store.claims import Claim
 from tuner.store.states import WorkerState
 from tuner.store.tables import Worker
@@ -155,7 +156,7 @@ def test_a_worker_that_was_taken_for_lost_is_there_again(database: Database, kee
     with database.transaction() as session:
         session.add(Worker(id="w", host="h", pid=1, lease_expires=0.0))
         session.flush()
-        assert claims.sweep_workers(session, 100.0) == 1
+        assert worker_rows.sweep_workers(session, 100.0) == 1
     keeper._renew()
     with database.session() as session:
         worker = session.get_one(Worker, "w")

@@ -23,7 +23,7 @@ from tuner.settings import Settings
 from tuner.space import SpaceParameter
 from tuner.specification import PrunerSpecification, SamplerSpecification
 from tuner.store import Database, StudyState, TrialState, claims, rungs
-from tuner.store import repository as rows
+from tuner.store import slots as slot_rows
 from tuner.store.claims import Claim
 from tuner.store.tables import Epoch, Rung, Slot, Worker
 
@@ -200,5 +200,5 @@ def test_a_rule_that_ends_the_study_ends_trials_that_wait(
     assert (record.reason or "").startswith("computing time")
     with database.session() as session:
         assert not rungs.any_paused(session, study_id)
-        assert not rows.has_work_begun(session, study_id)
+        assert not slot_rows.has_work_begun(session, study_id)
     assert [trial.state for trial in trials(database)] == [OptunaState.PRUNED]

@@ -16,7 +16,7 @@ from tuner.engine.work.entry import run_worker
 from tuner.engine.work.stage_cache import StageBusy
 from tuner.settings import Settings
 from tuner.store import Database, TrialState
-from tuner.store import stages as rows
+from tuner.store import stages as stage_rows
 from tuner.store.states import Origin
 from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, Worker
 
@@ -155,7 +155,7 @@ def test_nothing_in_use_is_evicted(stored: Stored, use: str) -> None:
 
 
 def test_what_somebody_began_to_use_meanwhile_is_not_evicted(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = rows.evictable
+    find = stage_rows.evictable
 
     def begin_to_use(session: Any, now: float) -> Any:
         found = find(session, now)
@@ -164,6 +164,6 @@ def test_what_somebody_began_to_use_meanwhile_is_not_evicted(stored: Stored, mon
 
     with stored.database.transaction() as session:
         session.execute(sa.update(Slot).values(state=TrialState.COMPLETED))
-    monkeypatch.setattr(rows, "evictable", begin_to_use)
+    monkeypatch.setattr(stage_rows, "evictable", begin_to_use)
     assert stage_cache.evict(stored.database, stored.root, bound=0) == 0
     assert stored.shared.exists()

@@ -28,7 +28,8 @@ from tuner.engine.work.outage_watch import OutageWatch
 from tuner.insight import snapshot
 from tuner.settings import Settings
 from tuner.store import Database, StudyState, TrialState
-from tuner.store import repository as rows
+from tuner.store import slots as slot_rows
+from tuner.store import studies as study_rows
 from tuner.store.tables import Epoch, Event, Slot, Study
 
 Create = Callable[..., int]
@@ -220,8 +221,8 @@ def paused(database: Database, settings: Settings, create: Create) -> int:
     join_store(database, settings.artifacts)
     study_id = create()
     with database.transaction() as session:
-        row = rows.find_study(session, study_id, lock=True)
-        rows.set_state(session, row, StudyState.PAUSED, "the artifact folder is away", outage=ARTIFACTS)
+        row = study_rows.find_study(session, study_id, lock=True)
+        study_rows.set_state(session, row, StudyState.PAUSED, "the artifact folder is away", outage=ARTIFACTS)
     return study_id
 
 
@@ -235,7 +236,7 @@ def test_a_worker_that_finds_everything_there_lets_the_study_go_on(
     database: Database, settings: Settings, paused: int
 ) -> None:
     with database.session() as session:
-        assert rows.count_work(session) == 2  # or no worker would be there to find out
+        assert slot_rows.count_work(session) == 2  # or no worker would be there to find out
     look(database, settings)
     row = found(database, paused)
     assert (row.state, row.outage, row.reason) == (StudyState.QUEUED, None, "the artifact folder is there again")
@@ -258,7 +259,7 @@ def test_a_persons_pause_outlasts_the_outage(database: Database, settings: Setti
     row = found(database, paused)
     assert (row.state, row.outage, row.reason) == (StudyState.PAUSED, None, "paused by request")
     with database.session() as session:
-        assert rows.count_work(session) == 0
+        assert slot_rows.count_work(session) == 0
     assert snapshot.take(database, "study").rests
 
 

@@ -14,6 +14,7 @@ from tuner.errors import SpaceError, SpecificationError, StudyNotFound, StudySta
 from tuner.settings import Settings
 from tuner.specification import SamplerSpecification
 from tuner.store import Database, StudyState, TrialState, claims
+from tuner.store import workers as worker_rows
 from tuner.store.claims import Claim
 from tuner.store.states import Origin
 from tuner.store.tables import Event, Slot, Study, Worker
@@ -146,7 +147,7 @@ def test_a_lost_trial_waits_to_be_continued(database: Database, create: Create) 
     create()
     claimed = claim(database)
     with database.transaction() as session:
-        claims.expire_worker(session, "w")
+        worker_rows.expire_worker(session, "w")
     sweep(database, 30.0)
     again = claim(database, begin=False)
     assert (again.slot_id, again.losses, again.optuna_number) == (claimed.slot_id, 1, 0)
@@ -160,7 +161,7 @@ def test_a_trial_that_loses_every_worker_is_given_up(database: Database, create:
     for attempt in range(6):
         claim(database, begin=attempt == 0)
         with database.transaction() as session:
-            claims.expire_worker(session, "w")
+            worker_rows.expire_worker(session, "w")
         sweep(database, 30.0)
     with database.session() as session:
         slot = session.scalars(sa.select(Slot)).one()

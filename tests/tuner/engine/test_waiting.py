@@ -18,7 +18,6 @@ from tuner.engine.work.worker import WorkerLoop, WorkerOptions
 from tuner.settings import Settings
 from tuner.specification import SamplerSpecification, StudySpecification
 from tuner.store import Database, TrialState
-from tuner.store import claims as claim_rows
 from tuner.store import stages as stage_rows
 from tuner.store.claims import Claim
 from tuner.store.tables import Checkpoint, Progress, SharedStage, Slot, Worker
@@ -118,7 +117,7 @@ def test_nobody_is_named_where_nobody_trains(database: Database) -> None:
     with database.transaction() as session:
         stage_rows.ensure(session, "key", model="m", stage="s", dataset="d")
         assert stage_rows.trainer(session, "key") is None
-        session.add(claim_rows.Worker(id="w", host="h", pid=1, lease_expires=time.time() + 60))
+        session.add(Worker(id="w", host="h", pid=1, lease_expires=time.time() + 60))
         session.flush()
         stage_rows.acquire(session, database.now(session), "key", "w", 60, 3)
         assert stage_rows.trainer(session, "key") == "worker h:1"

@@ -23,7 +23,8 @@ from tuner.errors import TrialNotFound, WeightsNotKept
 from tuner.insight import reports
 from tuner.settings import Settings
 from tuner.specification import PrunerSpecification
-from tuner.store import Database, claims
+from tuner.store import Database
+from tuner.store import workers as worker_rows
 from tuner.store.tables import Event, Slot, TrialFile
 from tuner.store.trial_outcome import TrialOutcome
 
@@ -100,7 +101,7 @@ def test_a_trial_that_is_killed_between_its_weights_and_its_end_ends_the_same(
     with database.transaction() as session:
         worker = session.scalars(sa.select(Slot.worker_id).where(Slot.study_id == study_id)).one()
         session.execute(sa.text("UPDATE rectuner_workers SET state = 'running'"))
-        claims.expire_worker(session, worker or "")
+        worker_rows.expire_worker(session, worker or "")
     work(settings)
     found = [optuna.load_study(study_name=name, storage=database.storage).trials[0] for name in ("straight", "study")]
     assert found[0].value == found[1].value

@@ -18,8 +18,8 @@ from tuner.engine.work.trial import TrialRun
 from tuner.settings import Settings
 from tuner.space import SpaceParameter
 from tuner.specification import PrunerSpecification, SamplerSpecification
-from tuner.store import Database, StudyState, TrialState
-from tuner.store import repository as rows
+from tuner.store import Database, StudyState, TrialState, trial_record
+from tuner.store import slots as slot_rows
 from tuner.store.states import WorkerState
 from tuner.store.tables import Epoch, Progress, SharedStage, Slot, StageEpoch, Study, Worker
 from tuner.store.trial_outcome import TrialOutcome
@@ -95,7 +95,7 @@ def test_curves_show_the_shared_stage_to_every_trial(database: Database, setting
     work(settings)
     for slot in slots(database):
         with database.session() as session:
-            points = rows.curves(session, slot)
+            points = trial_record.curves(session, slot)
         assert [(point.stage, point.epoch) for point in points] == [
             *(("pretrain", epoch) for epoch in (1, 2, 3)),
             *(("finetune", epoch) for epoch in (1, 2, 3)),
@@ -109,7 +109,7 @@ def test_losses_are_means_of_samples_beside_recboles_sums(
     work(settings)
     with database.session() as session:
         slot = session.scalars(sa.select(Slot)).one()
-        points = rows.curves(session, slot)
+        points = trial_record.curves(session, slot)
     assert {point.stage for point in points} == {"pretrain", "finetune"}
     for point in points:
         assert point.loss is not None
@@ -366,7 +366,7 @@ def test_computing_time_is_that_of_all_epochs(database: Database, settings: Sett
     with database.session() as session:
         shared = session.scalar(sa.select(sa.func.sum(StageEpoch.seconds))) or 0.0
         own = session.scalar(sa.select(sa.func.sum(Epoch.seconds))) or 0.0
-        assert rows.computing_seconds(session, study_id) == pytest.approx(shared + own)
+        assert slot_rows.computing_seconds(session, study_id) == pytest.approx(shared + own)
     assert min(shared, own) > 0.0
 
 

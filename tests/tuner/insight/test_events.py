@@ -6,7 +6,7 @@ from tuner.errors import StudyNotFound
 from tuner.insight import EventSummary, list_events
 from tuner.insight.summaries import Page
 from tuner.store import Database
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
 from tuner.store.tables import Study
 
 
@@ -18,11 +18,11 @@ def happened(database: Database) -> Database:
             names = {"name": name, "optuna_name": name, "metric": "ndcg@10", "direction": "maximize"}
             session.add(Study(**names, optuna_id=1, specification={}, sampler={}, pruner={}, max_trials=1))
         session.flush()
-        rows.add_event(session, 1, "created", "first")
-        rows.add_event(session, 1, "lost", "second", trial=3)
-        rows.add_event(session, 2, "created", "third")
-        rows.add_event(session, None, "worker_lost", "fourth")
-        rows.add_event(session, 1, "lost", "fifth", trial=4)
+        event_rows.add_event(session, 1, "created", "first")
+        event_rows.add_event(session, 1, "lost", "second", trial=3)
+        event_rows.add_event(session, 2, "created", "third")
+        event_rows.add_event(session, None, "worker_lost", "fourth")
+        event_rows.add_event(session, 1, "lost", "fifth", trial=4)
     return database
 
 

@@ -34,7 +34,7 @@ def add_trials(database: Database, name: str, text: str, params: Iterable[dict[s
         study = optuna.load_study(study_name=name, storage=database.storage)
     distributions = importance.SearchSpace.from_json(_specification(database, name)["space"]).distributions()
     with database.session() as session:
-        ours = importance.rows.find_study(session, name).id
+        ours = importance.study_rows.find_study(session, name).id
     for chosen in params:
         number = len(study.trials)
         study.add_trial(
@@ -49,7 +49,7 @@ def add_trials(database: Database, name: str, text: str, params: Iterable[dict[s
 
 def _specification(database: Database, name: str) -> dict[str, Any]:
     with database.session() as session:
-        return importance.rows.find_study(session, name).specification
+        return importance.study_rows.find_study(session, name).specification
 
 
 def combinations(count: int = 8) -> list[dict[str, int]]:

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from tuner.store import Database, StudyState, TrialState, claims, stages
+from tuner.store import workers as worker_rows
 from tuner.store.claims import Claim
 from tuner.store.states import Origin, WorkerState
 from tuner.store.tables import Event, SharedStage, Slot, Study, Worker
@@ -178,7 +179,7 @@ def test_expiring_a_worker_frees_what_it_held(database: Database, worker: str) -
     ours = claim(database, now=100.0)
     assert ours is not None
     with database.transaction() as session:
-        claims.expire_worker(session, "a")
+        worker_rows.expire_worker(session, "a")
     with database.session() as session:
         assert [one.id for one in claims.expired(session, 100.0)] == [ours.slot_id]
 
@@ -250,8 +251,8 @@ def test_silent_workers_are_lost_and_what_they_held_is_free(database: Database, 
             session.execute(
                 sa.update(SharedStage).where(SharedStage.key == key).values(holder=holder, lease_expires=expires)
             )
-        assert claims.sweep_workers(session, 100.0) == 1
-        assert claims.sweep_workers(session, 100.0) == 0
+        assert worker_rows.sweep_workers(session, 100.0) == 1
+        assert worker_rows.sweep_workers(session, 100.0) == 0
     with database.session() as session:
         states = dict(session.execute(sa.select(Worker.id, Worker.state)).all())
         holders = dict(session.execute(sa.select(SharedStage.key, SharedStage.holder)).all())
@@ -264,9 +265,9 @@ def test_silent_workers_are_lost_and_what_they_held_is_free(database: Database, 
 def test_a_worker_that_signed_off_did_not_die(database: Database, worker: str) -> None:
     with database.transaction() as session:
         session.execute(sa.update(Worker).where(Worker.id == "a").values(state=WorkerState.STOPPED))
-        assert not claims.expire_worker(session, "a")
-        assert claims.expire_worker(session, "b")
-        assert claims.expire_worker(session, "never began")
+        assert not worker_rows.expire_worker(session, "a")
+        assert worker_rows.expire_worker(session, "b")
+        assert worker_rows.expire_worker(session, "never began")
 
 
 def claim_all(url: str, worker: str) -> None:

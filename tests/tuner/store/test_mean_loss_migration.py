@@ -11,8 +11,8 @@ from alembic import command
 
 from tuner.store import Database, schema
 from tuner.store.points import CurvePoint
-from tuner.store.repository import curves
 from tuner.store.tables import Epoch, Slot, StageEpoch
+from tuner.store.trial_record import curves
 
 KEY = "k" * 64
 

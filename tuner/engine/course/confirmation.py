@@ -22,7 +22,7 @@ from tuner.engine.search.trials import of_the_search
 from tuner.errors import SpecificationError
 from tuner.specification import StudySpecification
 from tuner.store import Database, TrialState
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
 from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study, utc_now
 from tuner.store.trial_outcome import SAME_AS
@@ -64,7 +64,7 @@ def add_missing(database: Database, session: Session, study: Study) -> bool:
     slots = [_slot(study, trial, seed, first + place) for place, (trial, seed) in enumerate(missing)]
     session.execute(insert(Slot), slots)
     message = f"The best {len(best)} parameter sets are run again with {wish.seeds} other seeds."
-    rows.add_event(session, study.id, "confirm", message)
+    event_rows.add_event(session, study.id, "confirm", message)
     return True
 
 

@@ -13,7 +13,8 @@ from tuner.engine.course.stopping import reason_to_end, standing
 from tuner.engine.search.trials import of_the_search
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState, TrialState
-from tuner.store import repository as rows
+from tuner.store import slots as slot_rows
+from tuner.store import studies as study_rows
 from tuner.store.rungs import any_paused
 from tuner.store.tables import Slot, Study, utc_now
 
@@ -27,11 +28,11 @@ def settle(database: Database, study_id: int) -> None:
 
 def end_soon(session: Session, study: Study, ends_as: StudyState, reason: str) -> None:
     """Give out no new trials, and end as ``ends_as`` when those that were begun have ended."""
-    if rows.has_work_begun(session, study.id) or any_paused(session, study.id):
-        rows.set_state(session, study, StudyState.STOPPING, reason)
+    if slot_rows.has_work_begun(session, study.id) or any_paused(session, study.id):
+        study_rows.set_state(session, study, StudyState.STOPPING, reason)
         study.ends_as = ends_as
     else:
-        rows.set_state(session, study, ends_as, reason)
+        study_rows.set_state(session, study, ends_as, reason)
 
 
 def _waits_for_paused(database: Database, study_id: int, reason: str | None) -> bool:
@@ -44,16 +45,16 @@ def _waits_for_paused(database: Database, study_id: int, reason: str | None) -> 
         if study.state is StudyState.STOPPING:
             if paused:
                 return True
-            if not rows.has_work_begun(session, study_id) and not _goes_on_to_confirm(database, session, study):
-                rows.set_state(session, study, study.ends_as or StudyState.STOPPED, study.reason)
+            if not slot_rows.has_work_begun(session, study_id) and not _goes_on_to_confirm(database, session, study):
+                study_rows.set_state(session, study, study.ends_as or StudyState.STOPPED, study.reason)
         elif not _has_open_slots(session, study_id):
             if paused:
                 return True
             _complete(database, session, study)
         elif study.state is StudyState.RUNNING and (why := _failing(session, study)):
-            rows.set_state(session, study, StudyState.PAUSED, why)
+            study_rows.set_state(session, study, StudyState.PAUSED, why)
         elif study.state is not StudyState.PAUSED and reason is not None:
-            if not paused and not rows.has_work_begun(session, study_id):
+            if not paused and not slot_rows.has_work_begun(session, study_id):
                 confirmation.add_missing(database, session, study)
             end_soon(session, study, StudyState.COMPLETED, reason)
             return paused
@@ -61,15 +62,15 @@ def _waits_for_paused(database: Database, study_id: int, reason: str | None) -> 
 
 
 def _has_open_slots(session: Session, study_id: int) -> bool:
-    return bool(session.scalar(select(exists().where(Slot.study_id == study_id, rows.still_open()))))
+    return bool(session.scalar(select(exists().where(Slot.study_id == study_id, slot_rows.still_open()))))
 
 
 def _complete(database: Database, session: Session, study: Study) -> None:
-    counts = rows.count_slots(session, study.id)
+    counts = slot_rows.count_slots(session, study.id)
     done = counts.get(TrialState.COMPLETED, 0) + counts.get(TrialState.PRUNED, 0)
     total = sum(counts.values())
     if done == 0:
-        rows.set_state(session, study, StudyState.FAILED, f"none of {total} trials succeeded")
+        study_rows.set_state(session, study, StudyState.FAILED, f"none of {total} trials succeeded")
         return
     reason = f"all {total} trials are done" if done == total else f"{done} of {total} trials succeeded"
     # Confirmations are work that has begun: with them, the study is stopping until they are done.
@@ -85,7 +86,7 @@ def _goes_on_to_confirm(database: Database, session: Session, study: Study) -> b
 def _failing(session: Session, study: Study) -> str | None:
     """Why the study should pause: its last trials all failed."""
     limit = StudySpecification.model_validate(study.specification).max_failures
-    last = rows.last_ended(session, study, limit)
+    last = slot_rows.last_ended(session, study, limit)
     if len(last) < limit or any(slot.state not in (TrialState.FAILED, TrialState.LOST) for slot in last):
         return None
     error = last[0].error or {}
@@ -95,7 +96,7 @@ def _failing(session: Session, study: Study) -> str | None:
 def _rule_met(database: Database, study_id: int) -> str | None:
     with database.session() as session:
         study = session.get(Study, study_id)
-        computing = rows.computing_seconds(session, study_id)
+        computing = slot_rows.computing_seconds(session, study_id)
     if study is None or study.state is not StudyState.RUNNING:
         return None
     specification = StudySpecification.model_validate(study.specification)

@@ -19,9 +19,8 @@ from model.protocol import given_protocol
 from tuner.engine.course.trial_ending import end_trial
 from tuner.engine.search.ladder import Ladder
 from tuner.space import SearchSpace
-from tuner.store import Database, StudyState, TrialState
+from tuner.store import Database, StudyState, TrialState, trial_record
 from tuner.store import claims as claim_rows
-from tuner.store import repository as rows
 from tuner.store import rungs as rung_rows
 from tuner.store.claims import Claim
 from tuner.store.tables import Epoch, Rung, Study
@@ -90,7 +89,7 @@ def _prune(database: Database, study: Study, claim: Claim) -> None:
         raise AssertionError("a trial has its number before its first epoch")
     with database.session() as session:
         best = _best_epoch(session, study, claim.slot_id)
-        seconds = rows.own_seconds(session, claim.slot_id)
+        seconds = trial_record.own_seconds(session, claim.slot_id)
     if best is None:
         end_trial(database, study.optuna_name, number, OptunaState.PRUNED, TrialOutcome())
         return

@@ -16,7 +16,8 @@ from tuner.engine.course.ending import settle
 from tuner.engine.course.trial_ending import end_trial
 from tuner.store import Database, StudyState, TrialState
 from tuner.store import claims as claim_rows
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
+from tuner.store import workers as worker_rows
 from tuner.store.tables import Slot, Study
 from tuner.store.trial_outcome import TrialOutcome
 
@@ -40,7 +41,7 @@ def sweep(database: Database, lease_seconds: float) -> None:
         else:
             _give_back(database, slot)
     with database.transaction() as session:
-        claim_rows.sweep_workers(session, database.now(session))
+        worker_rows.sweep_workers(session, database.now(session))
     for study_id in going:
         settle(database, study_id)
 
@@ -58,9 +59,9 @@ def _give_back(database: Database, slot: Slot) -> None:
         now = database.now(session)
         claim = claim_rows.take_over(session, now, slot, 0.0)
         if claim is not None and claim_rows.release(session, claim, losses=slot.losses + 1):
-            who = claim_rows.worker_name(session, slot.worker_id)
+            who = worker_rows.worker_name(session, slot.worker_id)
             message = f"{who} is gone, which ran {_called(slot)}; it will be continued (loss {slot.losses + 1})."
-            rows.add_event(session, slot.study_id, "lost", message, trial=slot.optuna_number)
+            event_rows.add_event(session, slot.study_id, "lost", message, trial=slot.optuna_number)
 
 
 def _end(database: Database, slot: Slot, lease_seconds: float, state: TrialState) -> None:
@@ -68,7 +69,7 @@ def _end(database: Database, slot: Slot, lease_seconds: float, state: TrialState
     with database.transaction() as session:
         claim = claim_rows.take_over(session, database.now(session), slot, lease_seconds)
         study = session.get(Study, slot.study_id)
-        why = _reason(state, slot, claim_rows.worker_name(session, slot.worker_id))
+        why = _reason(state, slot, worker_rows.worker_name(session, slot.worker_id))
     if claim is None or study is None:
         return
     if claim.optuna_number is not None:
@@ -78,7 +79,7 @@ def _end(database: Database, slot: Slot, lease_seconds: float, state: TrialState
         error = None if state is TrialState.CANCELLED else _loss(why)
         if claim_rows.finish(session, claim, state, error):
             kind = "trial_cancelled" if state is TrialState.CANCELLED else "given_up"
-            rows.add_event(session, slot.study_id, kind, why, trial=slot.optuna_number)
+            event_rows.add_event(session, slot.study_id, kind, why, trial=slot.optuna_number)
     settle(database, slot.study_id)
 
 

@@ -14,7 +14,7 @@ from model.errors import CheckpointError, CheckpointNotFound
 from tuner.engine.files.artifacts import stage_checkpoint, trial_folder
 from tuner.engine.files.integrity import check_digest, require_damage, set_aside, told
 from tuner.store import Database, TrialState
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
 from tuner.store import stages as stage_rows
 from tuner.store import trial_files as file_rows
 from tuner.store.tables import Checkpoint, Slot, Study
@@ -109,7 +109,7 @@ def _dealt_with(database: Database, root: Path, kept: _Kept, error: CheckpointEr
         moved = set_aside(root, kept.path) if free else None
         study, number = (None, None) if kept.slot is None else (kept.slot.study_id, kept.slot.optuna_number)
         then = "It is trained again when it is needed." if free else "It is in use; who uses it deals with it."
-        rows.add_event(session, study, "damaged", told(error, moved, then), trial=number)
+        event_rows.add_event(session, study, "damaged", told(error, moved, then), trial=number)
     return Damaged(kept.of, kept.path, str(error), moved)
 
 

@@ -25,7 +25,9 @@ from tuner.engine.files.integrity import check_digest
 from tuner.errors import TrialNotFound, WeightsNotKept
 from tuner.specification import StudySpecification
 from tuner.store import Database, TrialState
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
+from tuner.store import slots as slot_rows
+from tuner.store import studies as study_rows
 from tuner.store import trial_files as file_rows
 from tuner.store.optuna_tables import best_number, best_numbers, result_of
 from tuner.store.tables import Study
@@ -83,8 +85,8 @@ def read_weights(database: Database, root: Path, name: str | int, number: int | 
         number = best_trial(database, name)
     path = trial_weights(database, root, name, number)
     with database.session() as session:
-        study = rows.find_study(session, name)
-        slot = rows.find_slot(session, study.id, number)
+        study = study_rows.find_study(session, name)
+        slot = slot_rows.find_slot(session, study.id, number)
     ended = slot is not None and slot.state.ended
     return TrialWeights(study.name, number, at_best_epoch(load_checkpoint(path)), ended)
 
@@ -96,7 +98,7 @@ def best_trial(database: Database, name: str | int) -> int:
         WeightsNotKept: no trial has completed.
     """
     with database.session() as session:
-        study = rows.find_study(session, name)
+        study = study_rows.find_study(session, name)
         number = best_number(session, study)
     if number is None:
         raise WeightsNotKept(f"No trial of {study.name} has completed. Name the number of one that runs.")
@@ -116,8 +118,8 @@ def trial_weights(database: Database, root: Path, name: str | int, number: int) 
         CheckpointError: the file of an ended trial is not as it was written.
     """
     with database.session() as session:
-        study = rows.find_study(session, name)
-        slot = rows.find_slot(session, study.id, number)
+        study = study_rows.find_study(session, name)
+        slot = slot_rows.find_slot(session, study.id, number)
         best = best_number(session, study)
         trained = result_of(session, study, number)
     if slot is None:
@@ -136,7 +138,7 @@ def trial_weights(database: Database, root: Path, name: str | int, number: int) 
 
 def _check(database: Database, path: Path, study: Study, number: int) -> None:
     with database.session() as session:
-        slot = rows.find_slot(session, study.id, number)
+        slot = slot_rows.find_slot(session, study.id, number)
         digests = frozenset() if slot is None else file_rows.digests(session, slot.id, path.name)
     try:
         check_digest(path, digests)
@@ -197,7 +199,7 @@ def remove_finished(database: Database, root: Path, study: Study, bound: float) 
     # Of a study's many trials only these few are asked about: the others have nothing that could be deleted.
     present = {int(path.name) for path in folder.iterdir() if path.name.isdecimal()}
     with database.session() as session:
-        there = set(rows.ended_numbers(session, study.id, among=present))
+        there = set(slot_rows.ended_numbers(session, study.id, among=present))
         # A trial that took over another one's result has trained nothing, and so has no files.
         wanted = _ranked(session, study, there)[: _limit(study)]
     kept: dict[int, int] = {}
@@ -216,15 +218,15 @@ def remove_finished(database: Database, root: Path, study: Study, bound: float) 
 def _note(database: Database, study: Study, kept: Mapping[int, int], dropped: Sequence[int], bound: float) -> None:
     """Record what is kept where that has changed, and that weights were deleted for the bound."""
     with database.session() as session:
-        wrong = rows.wrong_weights(session, study.id, kept)
+        wrong = slot_rows.wrong_weights(session, study.id, kept)
     if not wrong and not dropped:
         return
     with database.transaction() as session:
-        rows.note_weights(session, wrong)
+        slot_rows.note_weights(session, wrong)
         if dropped:
             message = f"The weights of trials {', '.join(map(str, dropped))} are deleted: those of better ones "
             message += f"take {sum(kept.values()) / 1e9:.3g} of {bound / 1e9:g} GB (TUNER_WEIGHTS_GB)."
-            rows.add_event(session, study.id, "weights", message)
+            event_rows.add_event(session, study.id, "weights", message)
 
 
 def _limit(study: Study) -> int | None:
@@ -239,7 +241,7 @@ def _ranked(session: Session, study: Study, among: Collection[int]) -> Sequence[
     if keep_of(study) != "all":
         return best
     # After those of the search come confirmations and pruned trials.
-    others = rows.ended_numbers(session, study.id, TrialState.COMPLETED, TrialState.PRUNED, among=among)
+    others = slot_rows.ended_numbers(session, study.id, TrialState.COMPLETED, TrialState.PRUNED, among=among)
     return [*best, *sorted(set(others) - set(best))]
 
 

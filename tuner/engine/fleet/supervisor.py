@@ -18,8 +18,9 @@ from tuner.engine.fleet.machine import own_gpus, workers_wanted
 from tuner.engine.patience import UNAVAILABLE
 from tuner.settings import Settings
 from tuner.store import Database, TrialState
-from tuner.store import claims as claim_rows
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
+from tuner.store import slots as slot_rows
+from tuner.store import workers as worker_rows
 from tuner.store.tables import Slot, Study, Worker
 
 _log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class Supervisor:
         if self._clock() < self._not_before:
             return
         with self._database.session() as session:
-            work = rows.count_work(session)
+            work = slot_rows.count_work(session)
         for _ in range(min(self.wanted, work) - len(self._started)):
             self._started[self.executor.start(self.settings)] = self._clock()
 
@@ -108,10 +109,10 @@ class Supervisor:
         lived = self._clock() - self._started.pop(worker_id, 0.0)
         with self._database.transaction() as session:
             worker = session.get(Worker, worker_id)
-            died = claim_rows.expire_worker(session, worker_id)
+            died = worker_rows.expire_worker(session, worker_id)
             message = _death(session, worker_id, worker, lived)
             if died:
-                rows.add_event(session, None, "worker_died", message)
+                event_rows.add_event(session, None, "worker_died", message)
         if not died:
             return
         _log.warning("%s", message)
@@ -135,4 +136,4 @@ def _death(session: Session, worker_id: str, worker: Worker | None, lived: float
     doing = "without a trial"
     if found is not None:
         doing = f"with {'a trial' if found[1] is None else f'trial {found[1]}'} of {found[0]}"
-    return f"{claim_rows.worker_name(session, worker_id)} died after {lived:.0f} s, {doing}."
+    return f"{worker_rows.worker_name(session, worker_id)} died after {lived:.0f} s, {doing}."

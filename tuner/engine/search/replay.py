@@ -12,7 +12,7 @@ from tuner.engine.search.asks import Sight
 from tuner.engine.search.trials import asker
 from tuner.specification import StudySpecification
 from tuner.store import Database
-from tuner.store import repository as rows
+from tuner.store import studies as study_rows
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def replay(database: Database, name_or_id: str | int) -> Replay:
         StudyNotFound: there is no such study.
     """
     with database.session() as session:
-        study = rows.find_study(session, name_or_id)
+        study = study_rows.find_study(session, name_or_id)
     plan = make_plan(StudySpecification.model_validate(study.specification))
     trials = optuna.load_study(study_name=study.optuna_name, storage=database.storage).get_trials(deepcopy=False)
     asks = asker(study, plan)

@@ -19,7 +19,8 @@ from tuner.engine.plan import Plan
 from tuner.engine.search import pruners
 from tuner.engine.search.asks import Asker, Sight, look
 from tuner.engine.search.ladder import NAME as ASHA_PROMOTION
-from tuner.store import Database, rungs
+from tuner.store import Database
+from tuner.store import rungs as rung_rows
 from tuner.store.claims import Claim
 from tuner.store.tables import Study
 from tuner.store.trial_outcome import CONFIRMS, INPUTS, SAME_AS, SEED, SLOT
@@ -144,7 +145,7 @@ class OptunaTrials:
         if self._row.pruner["name"] != ASHA_PROMOTION:
             return {}
         with self._database.session() as session:
-            return rungs.reached(session, self._row.id)
+            return rung_rows.reached(session, self._row.id)
 
     def _find(self, slot_id: int) -> FrozenTrial | None:
         for trial in self._study.get_trials(deepcopy=False):

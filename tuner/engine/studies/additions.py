@@ -17,7 +17,9 @@ from tuner.engine.studies.record import StudyRecord, record
 from tuner.errors import SpecificationError, StudyStateError, TrialNotFound
 from tuner.specification import GIVEN, StudySpecification, absolute
 from tuner.store import Database, StudyState, TrialState
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
+from tuner.store import slots as slot_rows
+from tuner.store import studies as study_rows
 from tuner.store.claims import PRIORITY_ENQUEUED
 from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study
@@ -66,8 +68,8 @@ def retry_trial(database: Database, name_or_id: str | int, number: int) -> Study
         StudyStateError: the trial did not fail, or the study was cancelled.
     """
     with database.session() as session:
-        study = rows.find_study(session, name_or_id)
-        slot = rows.find_slot(session, study.id, number)
+        study = study_rows.find_study(session, name_or_id)
+        slot = slot_rows.find_slot(session, study.id, number)
     if slot is None:
         raise TrialNotFound(f"{study.name} has no trial {number}.")
     if slot.origin is Origin.CONFIRM:
@@ -82,12 +84,12 @@ def retry_trial(database: Database, name_or_id: str | int, number: int) -> Study
 
 def _plan_of(database: Database, name_or_id: str | int) -> Plan:
     with database.session() as session:
-        study = rows.find_study(session, name_or_id)
+        study = study_rows.find_study(session, name_or_id)
     return make_plan(StudySpecification.model_validate(study.specification))
 
 
 def _changeable(session: Session, name_or_id: str | int) -> Study:
-    study = rows.find_study(session, name_or_id, lock=True)
+    study = study_rows.find_study(session, name_or_id, lock=True)
     if study.state is StudyState.CANCELLED:
         raise StudyStateError(f"{study.name} was cancelled. Create a new study instead.")
     if study.state is StudyState.STOPPING:
@@ -133,9 +135,9 @@ def _add(session: Session, study: Study, slots: list[dict[str, Any]]) -> None:
 def _wake(session: Session, study: Study, reason: str) -> None:
     """Let a study that had ended go on; a paused one stays paused."""
     if study.state.ended:
-        rows.set_state(session, study, rows.going(study), reason)
+        study_rows.set_state(session, study, study_rows.going(study), reason)
     else:
-        rows.add_event(session, study.id, "budget", f"{reason[0].upper()}{reason[1:]}.")
+        event_rows.add_event(session, study.id, "budget", f"{reason[0].upper()}{reason[1:]}.")
 
 
 def _text(parameters: Mapping[str, Any] | None) -> str:

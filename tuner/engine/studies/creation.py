@@ -29,7 +29,7 @@ from tuner.space import SearchSpace
 from tuner.space.review import review_space
 from tuner.specification import StudySpecification
 from tuner.store import Database, StudyState
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
 from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study
 from tuner.store.trial_outcome import WARM_START
@@ -103,9 +103,9 @@ def _add_study(
             session.add(study)
             session.flush()
             session.execute(insert(Slot), [slot | {"study_id": study.id} for slot in slots])
-            rows.add_event(session, study.id, "created", f"{len(slots)} trials, sampler {sampler.name}.")
+            event_rows.add_event(session, study.id, "created", f"{len(slots)} trials, sampler {sampler.name}.")
             for note in notes:
-                rows.add_event(session, study.id, "warm_start", note)
+                event_rows.add_event(session, study.id, "warm_start", note)
     except IntegrityError:
         # Another process may have created the name meanwhile. Anything else is told as it is.
         _refuse_taken_name(database, specification.name)

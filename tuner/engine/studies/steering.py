@@ -17,7 +17,8 @@ from tuner.engine.studies.record import StudyRecord, record
 from tuner.errors import StudyStateError
 from tuner.settings import Settings
 from tuner.store import Database, StudyState, TrialState
-from tuner.store import repository as rows
+from tuner.store import slots as slot_rows
+from tuner.store import studies as study_rows
 from tuner.store.tables import Slot, Study, utc_now
 
 
@@ -28,7 +29,7 @@ def find(database: Database, name_or_id: str | int) -> StudyRecord:
         StudyNotFound: there is none.
     """
     with database.session() as session:
-        return record(rows.find_study(session, name_or_id))
+        return record(study_rows.find_study(session, name_or_id))
 
 
 def pause(database: Database, name_or_id: str | int) -> StudyRecord:
@@ -38,10 +39,10 @@ def pause(database: Database, name_or_id: str | int) -> StudyRecord:
         StudyStateError: the study is stopping or has ended.
     """
     with database.transaction() as session:
-        study = rows.find_study(session, name_or_id, lock=True)
+        study = study_rows.find_study(session, name_or_id, lock=True)
         if study.state is not StudyState.PAUSED or study.outage is not None:
             _require(study, "pause", StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED)
-            rows.set_state(session, study, StudyState.PAUSED, "paused by request")
+            study_rows.set_state(session, study, StudyState.PAUSED, "paused by request")
         return record(study)
 
 
@@ -52,13 +53,13 @@ def resume(database: Database, name_or_id: str | int) -> StudyRecord:
         StudyStateError: the study was cancelled, is stopping, or has nothing left to do.
     """
     with database.transaction() as session:
-        study = rows.find_study(session, name_or_id, lock=True)
+        study = study_rows.find_study(session, name_or_id, lock=True)
         if study.state in (StudyState.QUEUED, StudyState.RUNNING):
             return record(study)
         _require(study, "resume", StudyState.PAUSED, StudyState.STOPPED)
         if not _open_slots(session, study.id):
             raise StudyStateError(f"{study.name} has no trials left to run. Raise its budget (max_trials) instead.")
-        rows.set_state(session, study, rows.going(study), "resumed by request")
+        study_rows.set_state(session, study, study_rows.going(study), "resumed by request")
         return record(study)
 
 
@@ -69,7 +70,7 @@ def stop(database: Database, name_or_id: str | int) -> StudyRecord:
         StudyStateError: the study has ended otherwise.
     """
     with database.transaction() as session:
-        study = rows.find_study(session, name_or_id, lock=True)
+        study = study_rows.find_study(session, name_or_id, lock=True)
         if study.state not in (StudyState.STOPPED, StudyState.STOPPING):
             _require(study, "stop", StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED)
             end_soon(session, study, StudyState.STOPPED, "stopped by request")
@@ -86,7 +87,7 @@ def cancel(database: Database, name_or_id: str | int) -> StudyRecord:
         StudyStateError: the study has ended otherwise.
     """
     with database.transaction() as session:
-        study = rows.find_study(session, name_or_id, lock=True)
+        study = study_rows.find_study(session, name_or_id, lock=True)
         if study.state is not StudyState.CANCELLED:
             if study.state.ended:
                 raise StudyStateError(f"{study.name} has ended already: it is {study.state}.")
@@ -102,7 +103,7 @@ def cancel(database: Database, name_or_id: str | int) -> StudyRecord:
                 .where(waiting & Slot.optuna_number.is_not(None))
                 .values(state=TrialState.RUNNING, lease_expires=0.0)
             )
-            rows.set_state(session, study, StudyState.CANCELLED, "cancelled by request")
+            study_rows.set_state(session, study, StudyState.CANCELLED, "cancelled by request")
         return record(study)
 
 
@@ -115,8 +116,8 @@ def delete(database: Database, settings: Settings, name_or_id: str | int) -> Non
         WrongStore: the artifact folder is another database's, and so are the files in it.
     """
     with database.session() as session:
-        study = rows.find_study(session, name_or_id)
-        running = rows.count_running(session, study.id)
+        study = study_rows.find_study(session, name_or_id)
+        running = slot_rows.count_running(session, study.id)
     if not study.state.ended and study.state is not StudyState.QUEUED:
         raise StudyStateError(f"{study.name} is {study.state}. Cancel it first.")
     if running:
@@ -128,7 +129,7 @@ def delete(database: Database, settings: Settings, name_or_id: str | int) -> Non
             optuna.delete_study(study_name=study.optuna_name, storage=database.storage)
     shutil.rmtree(study_folder(settings.artifacts, study.id), ignore_errors=True)
     with database.transaction() as session:
-        session.delete(rows.find_study(session, study.id))
+        session.delete(study_rows.find_study(session, study.id))
 
 
 def _require(study: Study, verb: str, *states: StudyState) -> None:

@@ -20,7 +20,7 @@ from tuner.engine.plan import Plan, make_plan
 from tuner.errors import SpaceError, SpecificationError, StudyNotFound
 from tuner.specification import StudySpecification
 from tuner.store import Database
-from tuner.store import repository as rows
+from tuner.store import studies as study_rows
 from tuner.store.tables import Study
 from tuner.store.trial_outcome import CONFIRMS, WARM_START
 
@@ -66,7 +66,7 @@ def gather(database: Database, plan: Plan, sampler: str) -> WarmStart:
         )
     try:
         with database.session() as session:
-            study = rows.find_study(session, name)
+            study = study_rows.find_study(session, name)
     except StudyNotFound:
         raise SpecificationError(f"warm_start = {name!r}: there is no such study. See `tuner study ls`.") from None
     source = make_plan(StudySpecification.model_validate(study.specification))

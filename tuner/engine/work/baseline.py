@@ -15,7 +15,8 @@ from tuner.engine.patience import patiently
 from tuner.engine.plan import Plan
 from tuner.engine.work.lease import Interrupted
 from tuner.store import Database
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
+from tuner.store import studies as study_rows
 from tuner.store.tables import Study
 
 _log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def compute_baseline(
         _log.warning("The baseline of %s could not be computed: %s", study.name, error)
         message = f"The baseline could not be computed: {error}"
         with database.transaction() as session:
-            rows.add_event(session, study.id, "baseline", message)
+            event_rows.add_event(session, study.id, "baseline", message)
         return
     with database.transaction() as session:
         session.execute(update(Study).where(Study.id == study.id).values(baseline=result))
@@ -68,4 +69,4 @@ def _is_ours_to_do(database: Database, study_id: int) -> bool:
         if session.get_one(Study, study_id).baseline is not None:
             return False
     with database.transaction() as session:
-        return rows.lease_baseline(session, study_id, database.now(session), _SECONDS)
+        return study_rows.lease_baseline(session, study_id, database.now(session), _SECONDS)

@@ -16,7 +16,10 @@ from tuner.engine.patience import patiently
 from tuner.engine.work.failures import RETRY_DELAY_SECONDS
 from tuner.store import Database, StudyState
 from tuner.store import claims as claim_rows
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
+from tuner.store import slots as slot_rows
+from tuner.store import studies as study_rows
+from tuner.store import workers as worker_rows
 from tuner.store.claims import Claim
 from tuner.store.tables import Slot, Study
 
@@ -75,13 +78,14 @@ class OutageWatch:
 
     def _resume(self) -> None:
         with self._database.session() as session:
-            paused = [study.id for study in rows.paused_by_outage(session) if self._study_id in (None, study.id)]
+            paused = [study.id for study in study_rows.paused_by_outage(session) if self._study_id in (None, study.id)]
         for study_id in paused:
             if self._places(study_id).probe() is None:
                 with self._database.transaction() as session:
-                    study = rows.find_study(session, study_id, lock=True)
+                    study = study_rows.find_study(session, study_id, lock=True)
                     if study.state is StudyState.PAUSED and study.outage is not None:
-                        rows.set_state(session, study, rows.going(study), f"the {study.outage} is there again")
+                        why = f"the {study.outage} is there again"
+                        study_rows.set_state(session, study, study_rows.going(study), why)
 
     def _give_back(self, session: Session, claim: Claim, outage: Outage, *, lasts: bool) -> None:
         study = session.get_one(Study, claim.study_id, with_for_update=True)
@@ -93,17 +97,17 @@ class OutageWatch:
         released = claim_rows.release(session, claim, not_before=later, losses=0 if given_up else tries)
         if not released:
             return  # somebody else has it by now
-        number = rows.optuna_number(session, claim.slot_id)
-        who = claim_rows.worker_name(session, self._worker_id)
-        rows.add_event(session, study.id, "outage", f"{who}: {outage.reason}", trial=number)
+        number = slot_rows.optuna_number(session, claim.slot_id)
+        who = worker_rows.worker_name(session, self._worker_id)
+        event_rows.add_event(session, study.id, "outage", f"{who}: {outage.reason}", trial=number)
         if study.state is not StudyState.RUNNING:
             return
         if lasts:
-            rows.set_state(session, study, StudyState.PAUSED, outage.reason, outage=outage.store)
+            study_rows.set_state(session, study, StudyState.PAUSED, outage.reason, outage=outage.store)
         elif given_up:
             called = "a trial" if number is None else f"trial {number}"
             why = f"{tries} times {called} met this, and each time a worker could write and read again: {outage.error}"
-            rows.set_state(session, study, StudyState.PAUSED, why)
+            study_rows.set_state(session, study, StudyState.PAUSED, why)
 
     def _places(self, study_id: int) -> Places:
         with self._database.session() as session:

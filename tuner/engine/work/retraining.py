@@ -24,7 +24,8 @@ from tuner.errors import StudyStateError, TrialNotFound
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
 from tuner.store import Database, TrialState
-from tuner.store import repository as rows
+from tuner.store import slots as slot_rows
+from tuner.store import studies as study_rows
 from tuner.store.claims import Claim
 from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study
@@ -71,8 +72,8 @@ def retrain(
         OSError: the target can't be written.
     """
     with database.session() as session:
-        study = rows.find_study(session, name)
-        slot = rows.find_slot(session, study.id, number)
+        study = study_rows.find_study(session, name)
+        slot = slot_rows.find_slot(session, study.id, number)
     if slot is None:
         raise TrialNotFound(f"{study.name} has no trial {number}.")
     if slot.state not in (TrialState.COMPLETED, TrialState.PRUNED):

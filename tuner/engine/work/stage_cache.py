@@ -27,9 +27,11 @@ from tuner.engine.files.integrity import check_digest, require_damage, set_aside
 from tuner.engine.patience import patiently
 from tuner.engine.plan import Link
 from tuner.engine.work.lease import Interrupted, Interruption, LeaseKeeper, StageLost
-from tuner.store import Database, repository
+from tuner.store import Database
 from tuner.store import claims as claim_rows
-from tuner.store import stages as rows
+from tuner.store import events as event_rows
+from tuner.store import slots as slot_rows
+from tuner.store import stages as stage_rows
 from tuner.store.claims import Claim
 from tuner.store.tables import Slot
 
@@ -85,7 +87,7 @@ class StageRequest:
 
 def waits_for(session: Session, link: Link) -> str:
     """What a trial waits for while another one's worker trains its stage, for people."""
-    who, done = rows.trainer(session, link.key), rows.furthest(session, link.key)
+    who, done = stage_rows.trainer(session, link.key), stage_rows.furthest(session, link.key)
     trained = "" if who is None else f", which {who} trains: {done} done"
     return f"waits for {link.stage.name} epoch {link.epochs}{trained}"
 
@@ -156,7 +158,9 @@ class StageCache:
             self._ensure(request.before)
         before = None if request.before is None else (request.before.key, request.before.epochs)
         link, names = request.link, {"model": request.definition.name, "dataset": request.dataset.name}
-        self._transact(lambda session: rows.ensure(session, link.key, stage=link.stage.name, before=before, **names))
+        self._transact(
+            lambda session: stage_rows.ensure(session, link.key, stage=link.stage.name, before=before, **names)
+        )
 
     def _resumable(self, request: StageRequest) -> bool:
         return any(epoch <= request.epochs for epoch in _epochs(stage_folder(self.root, request.key)))
@@ -173,7 +177,7 @@ class StageCache:
         """The checkpoint, None when there is none that is known to be as it was written."""
         path = stage_checkpoint(self.root, key, epoch)
         with self.database.session() as session:
-            known = rows.digests(session, key)
+            known = stage_rows.digests(session, key)
         digest = known.get(epoch)
         if digest is None or path in self._distrusted:
             return None
@@ -181,7 +185,7 @@ class StageCache:
             check_digest(path, (digest,))
         except CheckpointError:
             return None  # its row is for the holder to drop
-        self._transact(lambda session: rows.touch(session, key, epoch))
+        self._transact(lambda session: stage_rows.touch(session, key, epoch))
         return path
 
     def _acquire(self, request: StageRequest) -> bool:
@@ -190,7 +194,7 @@ class StageCache:
         def step() -> bool:
             with self.database.transaction() as session:
                 now = self.database.now(session)
-                return rows.acquire(session, now, request.key, self.keeper.worker_id, seconds, request.epochs)
+                return stage_rows.acquire(session, now, request.key, self.keeper.worker_id, seconds, request.epochs)
 
         if not patiently(step):
             return False
@@ -199,7 +203,7 @@ class StageCache:
 
     def _release(self, key: str) -> None:
         self.keeper.hold_stage(None)
-        self._transact(lambda session: rows.release(session, key, self.keeper.worker_id))
+        self._transact(lambda session: stage_rows.release(session, key, self.keeper.worker_id))
 
     def _run(self, request: StageRequest, claim: Claim, on_progress: Progress, initial: Path | None) -> None:
         self._reconcile(request.key)
@@ -230,7 +234,7 @@ class StageCache:
     def _begin(self, request: StageRequest, claim: Claim, initial: Path | None) -> StageRun:
         """A run that stands at the nearest usable checkpoint up to the wanted epoch, or at the start."""
         with self.database.session() as session:
-            known = rows.digests(session, request.key)
+            known = stage_rows.digests(session, request.key)
         found = _epochs(stage_folder(self.root, request.key))
         for epoch in sorted((epoch for epoch in found if epoch <= request.epochs), reverse=True):
             path = stage_checkpoint(self.root, request.key, epoch)
@@ -263,9 +267,9 @@ class StageCache:
         message = told(error, moved, f"{request.link.stage.name} is run again from the checkpoint before it.")
 
         def step(session: Session) -> None:
-            rows.forget_checkpoint(session, request.key, epoch)
-            number = repository.optuna_number(session, claim.slot_id)
-            repository.add_event(session, claim.study_id, "damaged", message, trial=number)
+            stage_rows.forget_checkpoint(session, request.key, epoch)
+            number = slot_rows.optuna_number(session, claim.slot_id)
+            event_rows.add_event(session, claim.study_id, "damaged", message, trial=number)
 
         self._transact(step)
         self._distrusted.discard(path)
@@ -303,7 +307,7 @@ class StageCache:
 
         def step() -> None:
             with self.database.transaction() as session:
-                rows.add_epoch(session, request.key, report.epoch, report.loss, report.mean_loss, report.seconds)
+                stage_rows.add_epoch(session, request.key, report.epoch, report.loss, report.mean_loss, report.seconds)
                 session.execute(
                     update(Slot)
                     .where(Slot.id == claim.slot_id)
@@ -321,14 +325,16 @@ class StageCache:
 
     def _add(self, key: str, epoch: int, sha256: str, *, kept: bool) -> None:
         size = stage_checkpoint(self.root, key, epoch).stat().st_size
-        self._transact(lambda session: rows.add_checkpoint(session, key, epoch, size=size, kept=kept, sha256=sha256))
+        self._transact(
+            lambda session: stage_rows.add_checkpoint(session, key, epoch, size=size, kept=kept, sha256=sha256)
+        )
 
     def _drop(self, key: str, epoch: int, keep: Collection[int]) -> None:
         """Delete a checkpoint that only served to resume this run, unless a trial wants just that epoch."""
         if epoch in keep or epoch == 0:
             return
         with self.database.session() as session:
-            wanted = rows.is_wanted(session, key, epoch) or rows.is_kept(session, key, epoch)
+            wanted = stage_rows.is_wanted(session, key, epoch) or stage_rows.is_kept(session, key, epoch)
         if not wanted:
             self._delete(key, epoch)
 
@@ -344,8 +350,8 @@ class StageCache:
             left.unlink(missing_ok=True)
         found = _epochs(folder)
         with self.database.transaction() as session:
-            for epoch in set(rows.digests(session, key)) - found:
-                rows.forget_checkpoint(session, key, epoch)
+            for epoch in set(stage_rows.digests(session, key)) - found:
+                stage_rows.forget_checkpoint(session, key, epoch)
 
     def _transact(self, step: Callable[[Session], None]) -> None:
         def transaction() -> None:
@@ -362,15 +368,15 @@ def evict(database: Database, root: Path, bound: float) -> int:
         The bytes freed.
     """
     with database.session() as session:
-        unused = rows.evictable(session, database.now(session))
-        excess = rows.total_size(session) - bound
+        unused = stage_rows.evictable(session, database.now(session))
+        excess = stage_rows.total_size(session) - bound
     freed = 0
     for checkpoint in unused:
         if freed >= excess:
             break
         with database.transaction() as session:
             # Somebody may have begun to use it since.
-            free = rows.forget_unused(session, database.now(session), checkpoint.stage_key, checkpoint.epoch)
+            free = stage_rows.forget_unused(session, database.now(session), checkpoint.stage_key, checkpoint.epoch)
         if free:
             stage_checkpoint(root, checkpoint.stage_key, checkpoint.epoch).unlink(missing_ok=True)
             freed += checkpoint.size
@@ -379,7 +385,7 @@ def evict(database: Database, root: Path, bound: float) -> int:
 
 def _delete(database: Database, root: Path, key: str, epoch: int) -> None:
     with database.transaction() as session:
-        rows.forget_checkpoint(session, key, epoch)
+        stage_rows.forget_checkpoint(session, key, epoch)
     stage_checkpoint(root, key, epoch).unlink(missing_ok=True)
 
 

@@ -34,9 +34,9 @@ from tuner.engine.search.ladder import ladder_of
 from tuner.engine.search.trials import OptunaTrial, OptunaTrials
 from tuner.engine.work.lease import Interrupted, Interruption, LeaseKeeper
 from tuner.engine.work.stage_cache import StageCache, StageRequest, waits_for
-from tuner.store import Database, TrialState
+from tuner.store import Database, TrialState, trial_record
 from tuner.store import claims as claim_rows
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
 from tuner.store import stages as stage_rows
 from tuner.store import trial_files as file_rows
 from tuner.store.claims import Claim
@@ -106,7 +106,7 @@ class TrialRunner:
         if claim.origin is not Origin.SAMPLED or not self.plan.specification.reuse_results:
             return None
         with self.database.session() as session:
-            if rows.own_seconds(session, claim.slot_id) > 0.0:
+            if trial_record.own_seconds(session, claim.slot_id) > 0.0:
                 return None
         alike = patiently(lambda: self.trials.trained_alike(trial))
         if not alike:
@@ -123,7 +123,9 @@ class TrialRunner:
             what = " and ".join(sorted(_INPUTS[name] for name in inputs if inputs[name] != theirs.get(name)))
             message = f"Trial {trial.number} has the parameters of trial {number}, but {what} changed since, so it is "
             message += "trained. Values from before and after that can't be compared."
-            self._transact(lambda session: rows.add_event(session, claim.study_id, "data", message, trial=trial.number))
+            self._transact(
+                lambda session: event_rows.add_event(session, claim.study_id, "data", message, trial=trial.number)
+            )
         return None
 
     def inputs(self, config: Config, dataset: SequentialDataset) -> dict[str, str]:
@@ -142,7 +144,9 @@ class TrialRunner:
             same_as=same.number,
         )
         message = f"Trial {trial.number} has the parameters of trial {same.number}, and so its result."
-        self._transact(lambda session: rows.add_event(session, claim.study_id, "reused", message, trial=trial.number))
+        self._transact(
+            lambda session: event_rows.add_event(session, claim.study_id, "reused", message, trial=trial.number)
+        )
         name = self.study.optuna_name
         patiently(lambda: end_trial(self.database, name, trial.number, OptunaState.COMPLETE, outcome, same.value))
 
@@ -249,7 +253,7 @@ class TrialRun:
 
         def step(session: Session) -> None:
             file_rows.forget(session, self.claim.slot_id, path.name)
-            rows.add_event(session, self.claim.study_id, "damaged", message, trial=self.trial.number)
+            event_rows.add_event(session, self.claim.study_id, "damaged", message, trial=self.trial.number)
 
         self.runner._transact(step)
 
@@ -366,7 +370,7 @@ class TrialRun:
             state = claim_rows.renew(session, now_there, self.claim, self.keeper.lease_seconds)
             self.keeper.note_state(state)
             if state is not None:
-                rows.write_progress(session, self.claim.slot_id, values)
+                trial_record.write_progress(session, self.claim.slot_id, values)
 
     def _record(self, report: EpochReport) -> None:
         """Write the epoch before its checkpoint is: a crash in between repeats it with the same bits."""
@@ -383,13 +387,13 @@ class TrialRun:
         }
 
         def step(session: Session) -> None:
-            rows.write_epoch(session, values)
+            trial_record.write_epoch(session, values)
             mine = Slot.id == self.claim.slot_id
             session.execute(update(Slot).where(mine).values(seconds_run=Slot.seconds_run + report.seconds))
             claim_rows.note_advance(session, self.claim, Slot.epochs_asked + report.epoch)
             # All trials of a study validate alike; one of them saying so is enough.
             if report.advice and self.trial.number == 0:
-                rows.add_event(session, self.claim.study_id, "advice", report.advice, trial=0)
+                event_rows.add_event(session, self.claim.study_id, "advice", report.advice, trial=0)
 
         self.runner._transact(step)
         if report.valid_score is not None:
@@ -435,4 +439,4 @@ class TrialRun:
 
     def _own_seconds(self) -> float:
         with self.runner.database.session() as session:
-            return rows.own_seconds(session, self.claim.slot_id)
+            return trial_record.own_seconds(session, self.claim.slot_id)

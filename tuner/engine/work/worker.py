@@ -29,9 +29,12 @@ from tuner.engine.work.stage_cache import StageBusy, StageCache, waits_for
 from tuner.engine.work.trial import TrialRunner
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
-from tuner.store import Database, TrialState
+from tuner.store import Database, TrialState, trial_record
 from tuner.store import claims as claim_rows
-from tuner.store import repository as rows
+from tuner.store import events as event_rows
+from tuner.store import slots as slot_rows
+from tuner.store import studies as study_rows
+from tuner.store import workers as worker_rows
 from tuner.store.claims import Claim
 from tuner.store.states import WorkerState
 from tuner.store.tables import Study
@@ -114,7 +117,7 @@ class WorkerLoop:
                 claimed = claim_rows.claim(session, now, self.worker_id, lease, study_id=self.study_id)
                 state = WorkerState.IDLE if claimed is None else WorkerState.RUNNING
                 if state is not self._state:
-                    claim_rows.note_worker(session, self.worker_id, state)
+                    worker_rows.note_worker(session, self.worker_id, state)
                     self._state = state
                 return claimed
 
@@ -125,7 +128,7 @@ class WorkerLoop:
 
         def step() -> bool:
             with self.database.session() as session:
-                return rows.count_work(session, self.study_id) > 0
+                return slot_rows.count_work(session, self.study_id) > 0
 
         return patiently(step)
 
@@ -192,7 +195,7 @@ class WorkerLoop:
         def step(session: Session) -> None:
             if claim_rows.release(session, claim, not_before=self.database.now(session) + _IDLE_SECONDS):
                 waiting = {"stage": link.stage.name, "epoch": 0, "epochs": link.epochs, "fraction": 0.0}
-                rows.write_progress(session, claim.slot_id, waiting | {"note": waits_for(session, link)})
+                trial_record.write_progress(session, claim.slot_id, waiting | {"note": waits_for(session, link)})
 
         self._transact(step)
 
@@ -210,9 +213,9 @@ class WorkerLoop:
         def step(session: Session) -> None:
             later = self.database.now(session) + RETRY_DELAY_SECONDS
             claim_rows.release(session, claim, not_before=later, failures=claim.failures + 1, error=failure.record)
-            number = rows.optuna_number(session, claim.slot_id)
+            number = slot_rows.optuna_number(session, claim.slot_id)
             message = f"{failure.type}: {failure.message} It will be tried again."
-            rows.add_event(session, claim.study_id, "retry", message, trial=number)
+            event_rows.add_event(session, claim.study_id, "retry", message, trial=number)
 
         self._transact(step)
 
@@ -225,7 +228,7 @@ class WorkerLoop:
         if not patiently(lambda: self._is_ours(claim, error)):
             return
         with self.database.session() as session:
-            number = rows.optuna_number(session, claim.slot_id)
+            number = slot_rows.optuna_number(session, claim.slot_id)
             name = session.get_one(Study, claim.study_id).optuna_name
         if number is not None:
             outcome = TrialOutcome(error=why)
@@ -234,7 +237,7 @@ class WorkerLoop:
 
         def step(session: Session) -> None:
             if claim_rows.finish(session, claim, state, error):
-                rows.add_event(session, claim.study_id, kind, why, trial=number)
+                event_rows.add_event(session, claim.study_id, kind, why, trial=number)
 
         self._transact(step)
         patiently(lambda: settle(self.database, claim.study_id))
@@ -275,7 +278,7 @@ class WorkerLoop:
         if name is None:
             return None
         with self.database.session() as session:
-            return rows.find_study(session, name).id
+            return study_rows.find_study(session, name).id
 
     def _transact(self, step: Callable[[Session], Any]) -> None:
         def transaction() -> None:

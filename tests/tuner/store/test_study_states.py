@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from tuner.store import Database, StudyState
-from tuner.store import repository as rows
+from tuner.store import studies as study_rows
 from tuner.store.tables import Study, utc_now
 
 
@@ -22,10 +22,10 @@ def test_a_studys_clock_adds_up_what_it_ran_between_its_pauses(database: Databas
     with database.transaction() as session:
         study = add_study(session)
         for seconds in (100.0, 50.0, 7.0):
-            rows.set_state(session, study, StudyState.RUNNING, None)
+            study_rows.set_state(session, study, StudyState.RUNNING, None)
             assert study.running_since is not None
             study.running_since -= timedelta(seconds=seconds)
-            rows.set_state(session, study, StudyState.PAUSED, None)
+            study_rows.set_state(session, study, StudyState.PAUSED, None)
             assert study.running_since is None
         assert study.seconds_before == pytest.approx(157.0, abs=1.0)
 
@@ -33,7 +33,7 @@ def test_a_studys_clock_adds_up_what_it_ran_between_its_pauses(database: Databas
 def test_a_study_that_stops_has_one_clock_for_both_states(database: Database) -> None:
     with database.transaction() as session:
         study = add_study(session)
-        rows.set_state(session, study, StudyState.RUNNING, None)
+        study_rows.set_state(session, study, StudyState.RUNNING, None)
         began = study.running_since = utc_now() - timedelta(seconds=10)
-        rows.set_state(session, study, StudyState.STOPPING, None)
+        study_rows.set_state(session, study, StudyState.STOPPING, None)
         assert (study.running_since, study.seconds_before) == (began, 0.0)

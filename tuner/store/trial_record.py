@@ -1,0 +1,53 @@
+"""What a trial records while it runs: where it is, and its epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from tuner.store.points import CurvePoint
+from tuner.store.statements import upsert
+from tuner.store.tables import Epoch, Progress, SharedStage, Slot, StageEpoch, utc_now
+
+
+def write_progress(session: Session, slot_id: int, values: Mapping[str, Any]) -> None:
+    """Overwrite where the slot's trial is."""
+    upsert(session, Progress, {"slot_id": slot_id, "updated_at": utc_now(), **values}, ("slot_id",))
+
+
+def delete_progress(session: Session, slot_id: int) -> None:
+    session.execute(delete(Progress).where(Progress.slot_id == slot_id))
+
+
+def write_epoch(session: Session, values: Mapping[str, Any]) -> None:
+    """Record a finished epoch of a trial's own stage; a repeated one overwrites its equal."""
+    upsert(session, Epoch, values, ("slot_id", "stage", "epoch"))
+
+
+def own_seconds(session: Session, slot_id: int) -> float:
+    """Computing time of the trial's own stage."""
+    return float(session.scalar(select(func.sum(Epoch.seconds)).where(Epoch.slot_id == slot_id)) or 0.0)
+
+
+def curves(session: Session, slot: Slot) -> list[CurvePoint]:
+    """Every finished epoch that led to the slot's trial, of the shared stages first."""
+    points: list[CurvePoint] = []
+    key, epochs = slot.stage_key, slot.stage_epochs or 0
+    while key is not None and (stage := session.get(SharedStage, key)) is not None:
+        query = select(StageEpoch).where(StageEpoch.stage_key == key, StageEpoch.epoch <= epochs)
+        found = session.scalars(query.order_by(StageEpoch.epoch))
+        points[:0] = [_point(stage.stage, row, None, None) for row in found]
+        key, epochs = stage.before_key, stage.before_epoch or 0
+    own = select(Epoch).where(Epoch.slot_id == slot.id).order_by(Epoch.stage, Epoch.epoch)
+    for row in session.scalars(own):
+        points.append(_point(row.stage, row, row.valid_score, row.valid_result))
+    return points
+
+
+def _point(
+    stage: str, row: Epoch | StageEpoch, valid_score: float | None, valid_result: dict[str, Any] | None
+) -> CurvePoint:
+    return CurvePoint(stage, row.epoch, row.loss, row.mean_loss, valid_score, valid_result, row.seconds)
