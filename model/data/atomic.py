@@ -207,6 +207,16 @@ def _lines(path: Path, config: Config) -> Iterator[tuple[int, str]]:
         return
 
 
+def row_line(path: Path, row: int, config: Config) -> int:
+    """The number of the line (from 1) that holds a row (from 0) of the table: empty lines are no rows."""
+    for number, line in _lines(path, config):
+        if line.strip():
+            row -= 1
+        if row < 0:
+            return number
+    return 0
+
+
 def find_problem(path: Path, header: dict[str, FieldType], columns: Sequence[str], config: Config) -> str | None:
     """The first line that is no row of the table, in words; None when the trouble is of another kind.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from model.config import Config
 from model.data.atomic import Table
+from model.data.benchmark import benchmark_split
 from model.data.fields import Ragged, Vocabulary, complete, features_by_id, vocabularies
 from model.data.reading import Files, find_files, fingerprint, read_tables
 from model.data.sequences import Samples, build_samples
@@ -125,7 +126,7 @@ def load_dataset(config: Config, check: Callable[[], None] = lambda: None) -> Se
     known = vocabularies(tables, config)
     check()
     if config["benchmark_filename"]:
-        split = _benchmark_split(tables["inter"], sizes, known, config)
+        split = benchmark_split(tables["inter"], files.inter, sizes, known, config)
     else:
         split = split_samples(_samples(tables["inter"], known, config), config["eval_args"])
     check()
@@ -178,30 +179,3 @@ def _samples(inter: Table, known: dict[str, Vocabulary], config: Config) -> Samp
         complete(inter.frame[time].to_numpy(float), time, config),
         config["MAX_ITEM_LIST_LENGTH"],
     )
-
-
-def _benchmark_split(
-    inter: Table, sizes: list[int], known: dict[str, Vocabulary], config: Config
-) -> tuple[Samples, Samples, Samples]:
-    """Train, valid and test exactly as three files give them, histories included."""
-    if len(sizes) != 3:
-        raise DataError(f"benchmark_filename: needs three suffixes (train, valid, test), got {len(sizes)}.")
-    user, item = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
-    histories = f"{item}{config['LIST_SUFFIX']}"
-    if histories not in inter.types:
-        raise DataError(f"{inter.path}: benchmark files need a column {histories}:token_seq with the histories.")
-    if histories not in (config["alias_of_item_id"] or []):
-        raise DataError(
-            f"{inter.path}: {histories} must share its ids with {item}; set alias_of_item_id: [{histories}]."
-        )
-    encoded = Ragged.of([known[item].encode(row) for row in inter.frame[histories]])
-    samples = Samples(
-        items=encoded.values,
-        start=encoded.offsets[:-1],
-        length=encoded.offsets.diff(),
-        target=torch.from_numpy(known[item].encode(inter.frame[item])),
-        user=torch.from_numpy(known[user].encode(inter.frame[user])),
-        time=torch.zeros(len(inter.frame)),
-    )
-    train, valid, test = (samples.select(rows) for rows in torch.split(torch.arange(len(samples)), sizes))
-    return train, valid, test

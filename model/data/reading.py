@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,8 @@ def read_tables(files: Files, config: Config) -> tuple[dict[str, Table], list[in
     """
     parts = [read_table(path, "inter", config) for path in files.inter]
     frame = pd.concat([part.frame for part in parts], ignore_index=True)
+    if config["benchmark_filename"]:
+        _check_ready(parts, config)
     tables = {"inter": Table(parts[0].path, parts[0].types, frame)}
     tables |= {side: read_table(path, side, config) for side, path in files.sides.items()}
     _check_columns(tables, config)
@@ -89,6 +92,19 @@ def read_tables(files: Files, config: Config) -> tuple[dict[str, Table], list[in
     if not config["benchmark_filename"]:
         tables = filter_tables(tables, config)
     return tables, [len(part.frame) for part in parts]
+
+
+def _check_ready(parts: Sequence[Table], config: Config) -> None:
+    """Refuse ready files of which one lacks a column that makes a row a sample."""
+    item = config["ITEM_ID_FIELD"]
+    wanted = {config["USER_ID_FIELD"]: "token", item: "token", f"{item}{config['LIST_SUFFIX']}": "token_seq"}
+    for part in parts:
+        for name, kind in wanted.items():
+            if part.types.get(name) != kind:
+                raise DataError(
+                    f"{part.path}, line 1: there is no loaded column {name}:{kind}, which every file of "
+                    f"benchmark_filename needs. Loaded: {', '.join(part.types) or 'none'}."
+                )
 
 
 def _check_columns(tables: dict[str, Table], config: Config) -> None:

@@ -119,6 +119,84 @@ def test_ready_files_without_rows_to_validate_on(refused, data):
     assert "no sample is left to validate on. The file ready.b.inter has no rows" in said
 
 
+READY = {"benchmark_filename": ["a", "b", "c"], "alias_of_item_id": ["item_id_list"], "load_col": None}
+
+
+@pytest.fixture
+def ready(data):
+    """Write a data set of ready files of 12 samples each; lines of one of them can be changed."""
+
+    def write(where: str = "a", changed: dict[int, str] | None = None, header: str | None = None) -> Path:
+        files = {}
+        for part in "abc":
+            lines = ["user_id:token\titem_id_list:token_seq\titem_id:token"]
+            lines += [f"u{user}\ti0 i1\ti{user}" for user in range(12)]
+            for number, line in (changed or {}).items() if part == where else ():
+                lines[number - 1] = line
+            files[f"{part}_inter"] = "\n".join(lines) + "\n"
+        items = "item_id:token\tclass:token\n" + "".join(f"i{number}\ta\n" for number in range(12))
+        return data("ready", item=items, **files)
+
+    return write
+
+
+LONG = " ".join(["i0", "i1"] * 4)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({5: f"u3\t{LONG}\ti3"}, "line 5: item_id_list has more items than MAX_ITEM_LIST_LENGTH = 6"),
+        ({5: f"u3\t{LONG}\ti3"}, "MAX_ITEM_LIST_LENGTH: 8, or seq_len: {item_id_list: 6}, which keeps the first 6"),
+        ({5: "u3\t\ti3"}, "line 5: item_id_list is empty, and models need a history. Take the row out."),
+        ({5: "u3\t \ti3"}, "line 5: item_id_list is empty"),
+        ({5: "u3\ti0 i1\t"}, "line 5: item_id is missing, so that the row is no sample."),
+        ({5: "u3\ti0 i1\tNA"}, "line 5: item_id is missing, so that the row is no sample."),
+        ({5: "\ti0 i1\ti3"}, "line 5: user_id is missing"),
+        ({3: "", 5: "\ti0 i1\ti3"}, "line 5: user_id is missing"),
+        ({5: "u3\t\t", 7: f"u5\t{LONG}\ti5"}, "line 5: item_id is missing"),
+        ({5: "u3\t\t", 7: f"u5\t{LONG}\ti5"}, "line 5: item_id_list is empty"),
+        ({5: "u3\t\t", 7: f"u5\t{LONG}\ti5"}, "line 7: item_id_list has more items than"),
+        ({1: "user_id:token\titem_list:token_seq\titem_id:token"}, "no loaded column item_id_list:token_seq"),
+        ({1: "user_id:token\titem_id_list:token\titem_id:token"}, "no loaded column item_id_list:token_seq"),
+    ],
+)
+def test_rows_of_ready_files_that_are_no_samples(refused, ready, changed, words):
+    ready("b", changed)
+    said = refused(dataset="ready", config=READY | {"MAX_ITEM_LIST_LENGTH": 6})
+    assert "ready.b.inter" in said
+    assert words in said
+
+
+@pytest.mark.parametrize("where", ["a", "b", "c"])
+def test_each_of_the_ready_files_is_looked_at(refused, ready, where):
+    ready(where, {5: "u3\t\ti3", 7: "u5\t\ti5"})
+    said = refused(dataset="ready", config=READY)
+    assert f"ready.{where}.inter, line 5: item_id_list is empty" in said
+    assert "(2 rows of this file are like that.)" in said
+
+
+def test_ready_histories_are_no_longer_than_any_trial_takes(refused, launch, ready):
+    ready("c", {5: f"u3\t{LONG}\ti3"})
+    params = "MAX_ITEM_LIST_LENGTH choice [20, 6]"
+    assert "line 5: item_id_list has more items than MAX_ITEM_LIST_LENGTH = 6" in refused(
+        params, dataset="ready", config=READY
+    )
+    for number, (search, fixed) in enumerate(
+        [("MAX_ITEM_LIST_LENGTH choice [60, 8]", {}), (PARAMS, {"MAX_ITEM_LIST_LENGTH": 8})]
+    ):
+        answer = launch(search, name=f"fine-{number}", dataset="ready", config=READY | fixed)
+        assert answer.status_code == 201, answer.text
+
+
+def test_ready_histories_may_be_shortened(launch, ready, run_all, http):
+    ready("c", {5: f"u3\t{LONG}\ti3"})
+    config = READY | {"MAX_ITEM_LIST_LENGTH": 6, "seq_len": {"item_id_list": 6}}
+    assert launch(PARAMS, dataset="ready", config=config).status_code == 201
+    run_all()
+    assert http.get("/api/v1/studies/study").json()["counts"] == {"completed": 1}
+
+
 def test_every_column_that_trials_may_take_is_looked_at(refused, data):
     inter = "user_id:token\titem_id:token\ttimestamp:float\n"
     inter += "".join(f"u{user}\ti{(user + step) % 12}\t{step}\n" for user in range(12) for step in range(5))

@@ -128,7 +128,7 @@ def test_an_outage_after_an_advance_brings_no_loss_back(
 ) -> None:
     """A disk that says for a moment that it is full, once in each epoch, is not what the trial does."""
     create(space={"width": [4]}, config={"pretrain_epochs": 0, "epochs": 8, "stopping_step": 20})
-    monkeypatch.setattr("tuner.engine.outage_watch.RETRY_DELAY_SECONDS", 0.0)
+    monkeypatch.setattr("tuner.engine.work.outage_watch.RETRY_DELAY_SECONDS", 0.0)
     save, met = StageRun.save, set()
 
     def once_full(self: StageRun, *arguments: Any, **options: Any) -> str:

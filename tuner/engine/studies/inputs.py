@@ -18,6 +18,8 @@ from tuner.specification import StudySpecification
 
 # The key by which models name a column of the item file that they can't do without.
 _ATTRIBUTE = "item_attribute"
+# The key that says how long histories may be.
+_LONGEST = "MAX_ITEM_LIST_LENGTH"
 
 Problem = ModelError | TunerError
 
@@ -55,7 +57,9 @@ def _problems(plan: Plan, load: Callable[[Config], SequentialDataset]) -> Iterat
         yield error
         return
     for name in _attributes(plan):
-        config = plan.fixed if name is None else plan.config.for_stage(plan.own_stage.name, {_ATTRIBUTE: name})
+        config = plan.config.for_stage(
+            plan.own_stage.name, _shortest(plan) | ({} if name is None else {_ATTRIBUTE: name})
+        )
         try:
             if name is not None:
                 _check_attribute(config, folder / f"{plan.specification.dataset}.item", name)
@@ -127,6 +131,12 @@ def pinned(specification: StudySpecification, plan: Plan) -> StudySpecification:
         changes["data_path"] = str(folder.parent)
     specification = specification.with_absolute_paths()
     return specification.model_copy(update={"config": specification.config | changes})
+
+
+def _shortest(plan: Plan) -> dict[str, int]:
+    """The smallest bound of histories that trials may take, where it is searched: ready histories are not cut."""
+    searched = [parameter for parameter in plan.space.parameters if parameter.key == _LONGEST]
+    return {_LONGEST: int(min(value for parameter in searched for value in extremes(parameter)))} if searched else {}
 
 
 def _attributes(plan: Plan) -> list[str | None]:
