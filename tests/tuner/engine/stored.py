@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from model.data import SequentialDataset, load_dataset
 from model.run import StageRun
 from tuner.engine.files.artifact_store import join_store
-from tuner.engine.files.artifacts import trial_folder
 from tuner.engine.plan import make_plan
 from tuner.engine.search.trials import OptunaTrials
+from tuner.engine.work.driver import resumed
 from tuner.engine.work.lease import LeaseKeeper
 from tuner.engine.work.stage_cache import StageCache
-from tuner.engine.work.trial import TrialRun, TrialRunner
+from tuner.engine.work.trial import TrialRun, TrialRunner, _OwnStates
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
 from tuner.store import Database, claims
@@ -43,9 +43,8 @@ class Stored:
 
     def resumed(self) -> StageRun | None:
         """The trial's own stage as it would be gone on with."""
-        plan = self.run.plan
-        config = self.run._config(plan.own_stage)
-        return self.run._resumed(self.own, config, self.dataset)
+        config = self.run._config(self.run.plan.own_stage)
+        return resumed(_OwnStates(self.run), lambda: self.run._fresh(config, self.dataset))
 
     def begun(self) -> dict[str, Any]:
         """Weights after the shared stage, which is run again where its checkpoint can't be used."""
@@ -75,8 +74,7 @@ def store(database: Database, settings: Settings, create: Callable[..., int]) ->
     dataset = load_dataset(config)
     begun = run._started(config, dataset)
     run._record(begun.run_epoch())
-    own = trial_folder(settings.artifacts, study.id, number) / "finetune.pth"
-    run._saved_epoch = 0
-    run._save(begun, own)
+    own = _OwnStates(run)
+    own.keep(begun, 0)
     (shared,) = settings.artifacts.glob("stages/*/3.pth")
-    return Stored(database, settings.artifacts, run, dataset, shared, own)
+    return Stored(database, settings.artifacts, run, dataset, shared, own.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tuner.engine.datasets import DatasetCache
 from tuner.engine.files.artifact_store import join_store
 from tuner.engine.plan import make_plan
 from tuner.engine.search.trials import OptunaTrial, OptunaTrials
+from tuner.engine.work.driver import Driver
 from tuner.engine.work.lease import LeaseKeeper
 from tuner.engine.work.presence import register, sign_off, stopping_by_signals
 from tuner.engine.work.stage_cache import StageCache
@@ -146,16 +148,14 @@ class _Again(TrialRun):
 
     def __init__(self, runner: TrialRunner, claim: Claim, trial: OptunaTrial, on_progress: Progress) -> None:
         super().__init__(runner, claim, trial)
-        self._show = on_progress
+        self._on_progress = on_progress
 
     def train(self, epochs: int) -> tuple[StageRun, RunResult]:
         """The run after ``epochs`` epochs, and what it found."""
-        stage = self.plan.own_stage
-        config = self._config(stage)
-        run = self._started(config, self.runner.load(config))
-        while not run.finished and run.epoch < epochs:
-            self.keeper.check(between_epochs=True)
-            run.run_epoch(self._watch(stage.name, run.epoch + 1, epochs), self.keeper.check)
+        run = self._started(*self._inputs())
+        driver = Driver(run, self.keeper, _keep_nothing, partial(self._show, epochs), until=epochs)
+        for _ in driver.epochs():
+            pass
         return run, run.result(self.keeper.check)
 
     def _progress(
@@ -170,4 +170,9 @@ class _Again(TrialRun):
         at_once: bool = False,
     ) -> None:
         del loss, note, at_once
-        self._show(stage, epoch, epochs, fraction)
+        self._on_progress(stage, epoch, epochs, fraction)
+
+
+def _keep_nothing(run: StageRun, before: int) -> None:
+    """Where no state is kept."""
+    del run, before

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import update
@@ -23,10 +24,11 @@ from model.errors import CheckpointError
 from model.run import EpochReport, StageRun, start_run
 from tuner.engine.files.artifact_store import require_store
 from tuner.engine.files.artifacts import stage_checkpoint, stage_folder
-from tuner.engine.files.integrity import check_digest, require_damage, set_aside, told
+from tuner.engine.files.integrity import check_digest, set_aside, told
 from tuner.engine.patience import patiently
 from tuner.engine.plan import Link
-from tuner.engine.work.lease import Interrupted, Interruption, LeaseKeeper, StageLost
+from tuner.engine.work.driver import Driver, resumed, started_from
+from tuner.engine.work.lease import LeaseKeeper, StageLost
 from tuner.store import Database
 from tuner.store import claims as claim_rows
 from tuner.store import events as event_rows
@@ -207,86 +209,29 @@ class StageCache:
 
     def _run(self, request: StageRequest, claim: Claim, on_progress: Progress, initial: Path | None) -> None:
         self._reconcile(request.key)
-        keep = {*request.keep, request.epochs}
-        run = self._begin(request, claim, initial)
-        saved = run.epoch
-        if run.epoch == 0 and request.epochs == 0:
-            self._save(run, request.key, keep)
-        while run.epoch < request.epochs:
-            self._check(run, request.key, saved, keep)
-            report = run.run_epoch(self._watch(request.link, run.epoch + 1, on_progress), self.keeper.check)
+        states = _SharedStates(self, request, claim)
+        run = resumed(states, lambda: self._fresh(request)) or self._from_before(request, initial)
+        if run.epochs == 0:
+            states.keep(run, 0)
+        driver = Driver(
+            run,
+            self.keeper,
+            states.keep,
+            partial(on_progress, request.link),
+            every=self.checkpoint_epochs,
+            wanted=states.wanted,
+        )
+        for report in driver.epochs():
             self._count(request, claim, report)
-            if run.epoch in keep or run.epoch - saved >= self.checkpoint_epochs:
-                self._save(run, request.key, keep)
-                self._drop(request.key, saved, keep)
-                saved = run.epoch
-
-    def _check(self, run: StageRun, key: str, saved: int, keep: Collection[int]) -> None:
-        """Leave if that was asked for; a worker that is stopped in order loses no epoch."""
-        try:
-            self.keeper.check(between_epochs=True)
-        except Interrupted as interrupted:
-            if interrupted.why is Interruption.SHUTDOWN and run.epoch > saved:
-                self._save(run, key, keep)
-                self._drop(key, saved, keep)
-            raise
-
-    def _begin(self, request: StageRequest, claim: Claim, initial: Path | None) -> StageRun:
-        """A run that stands at the nearest usable checkpoint up to the wanted epoch, or at the start."""
-        with self.database.session() as session:
-            known = stage_rows.digests(session, request.key)
-        found = _epochs(stage_folder(self.root, request.key))
-        for epoch in sorted((epoch for epoch in found if epoch <= request.epochs), reverse=True):
-            path = stage_checkpoint(self.root, request.key, epoch)
-            run = self._fresh(request)
-            try:
-                sha256 = self._resume(run, path, epoch, known.get(epoch))
-            except CheckpointError as error:
-                require_damage(error)
-                self._set_aside(request, claim, epoch, error)
-                continue
-            if known.get(epoch) is None:  # of a worker that was killed before it wrote the row, or of an older version
-                self._add(request.key, epoch, sha256, kept=epoch in {*request.keep, request.epochs})
-            return run
-        return self._from_before(request, initial)
-
-    def _resume(self, run: StageRun, path: Path, epoch: int, digest: str | None) -> str:
-        """Let the run go on from the checkpoint; returns the SHA-256."""
-        if path in self._distrusted:
-            raise CheckpointError(f"{path}: could not be used.")
-        sha256 = check_digest(path, () if digest is None else (digest,))
-        run.resume(path)
-        if run.epoch != epoch:
-            raise CheckpointError(f"{path}: is what the stage was after {run.epoch} epochs.")
-        return sha256
-
-    def _set_aside(self, request: StageRequest, claim: Claim, epoch: int, error: CheckpointError) -> None:
-        _log.warning("A stage's checkpoint can't be used: %s", error)
-        path = stage_checkpoint(self.root, request.key, epoch)
-        moved = set_aside(self.root, path)
-        message = told(error, moved, f"{request.link.stage.name} is run again from the checkpoint before it.")
-
-        def step(session: Session) -> None:
-            stage_rows.forget_checkpoint(session, request.key, epoch)
-            number = slot_rows.optuna_number(session, claim.slot_id)
-            event_rows.add_event(session, claim.study_id, "damaged", message, trial=number)
-
-        self._transact(step)
-        self._distrusted.discard(path)
 
     def _from_before(self, request: StageRequest, initial: Path | None) -> StageRun:
         """A run at its start, with the weights of the stage before it if there is one."""
         if request.before is None:
             return self._fresh(request)
-        if initial is None:
+        run = None if initial is None else started_from(initial, partial(self._fresh, request), self.distrust)
+        if run is None:
             raise _BeforeMissing
-        try:
-            return self._fresh(request, initial)
-        except CheckpointError as error:
-            require_damage(error)
-            _log.warning("A stage's checkpoint can't be used and is computed again: %s", error)
-            self.distrust(initial)
-            raise _BeforeMissing from None
+        return run
 
     def _fresh(self, request: StageRequest, initial: Path | None = None) -> StageRun:
         before = None if request.before is None else (request.before.key, request.before.epochs)
@@ -294,13 +239,6 @@ class StageCache:
         return start_run(
             request.definition, link.stage.name, link.config, request.dataset, initial=initial, before=before
         )
-
-    def _watch(self, link: Link, epoch: int, on_progress: Progress) -> Callable[[float, float], None]:
-        def watch(fraction: float, loss: float) -> None:
-            self.keeper.check()
-            on_progress(link, epoch, fraction, loss)
-
-        return watch
 
     def _count(self, request: StageRequest, claim: Claim, report: EpochReport) -> None:
         """Record that the epoch was computed, before its checkpoint: a repeated one counts again."""
@@ -359,6 +297,55 @@ class StageCache:
                 step(session)
 
         patiently(transaction)
+
+
+class _SharedStates:
+    """The states of a shared stage: a file for every epoch that somebody wants or from which the stage can go on.
+
+    Args:
+        request: what is asked for by the trial of ``claim``, whose worker holds the stage.
+    """
+
+    def __init__(self, cache: StageCache, request: StageRequest, claim: Claim) -> None:
+        self._cache, self._request, self._claim = cache, request, claim
+        self.wanted = {*request.keep, request.epochs}
+        with cache.database.session() as session:
+            self._known = stage_rows.digests(session, request.key)
+
+    def found(self) -> list[Path]:
+        epochs = _epochs(stage_folder(self._cache.root, self._request.key))
+        usable = sorted((epoch for epoch in epochs if epoch <= self._request.epochs), reverse=True)
+        return [stage_checkpoint(self._cache.root, self._request.key, epoch) for epoch in usable]
+
+    def resume(self, run: StageRun, path: Path) -> None:
+        if path in self._cache._distrusted:
+            raise CheckpointError(f"{path}: could not be used.")
+        epoch = int(path.stem)
+        digest = self._known.get(epoch)
+        sha256 = check_digest(path, () if digest is None else (digest,))
+        run.resume(path)
+        if run.epoch != epoch:
+            raise CheckpointError(f"{path}: is what the stage was after {run.epoch} epochs.")
+        if digest is None:  # of a worker that was killed before it wrote the row, or of an older version
+            self._cache._add(self._request.key, epoch, sha256, kept=epoch in self.wanted)
+
+    def set_aside(self, path: Path, error: CheckpointError) -> None:
+        _log.warning("A stage's checkpoint can't be used: %s", error)
+        moved = set_aside(self._cache.root, path)
+        stage = self._request.link.stage.name
+        message = told(error, moved, f"{stage} is run again from the checkpoint before it.")
+
+        def step(session: Session) -> None:
+            stage_rows.forget_checkpoint(session, self._request.key, int(path.stem))
+            number = slot_rows.optuna_number(session, self._claim.slot_id)
+            event_rows.add_event(session, self._claim.study_id, "damaged", message, trial=number)
+
+        self._cache._transact(step)
+        self._cache._distrusted.discard(path)
+
+    def keep(self, run: StageRun, before: int) -> None:
+        self._cache._save(run, self._request.key, self.wanted)
+        self._cache._drop(self._request.key, before, self.wanted)
 
 
 def evict(database: Database, root: Path, bound: float) -> int:

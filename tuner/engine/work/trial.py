@@ -26,12 +26,13 @@ from tuner.engine.course.promotion import arrive
 from tuner.engine.course.trial_ending import end_trial
 from tuner.engine.files.artifact_store import require_store
 from tuner.engine.files.artifacts import final_checkpoint, trial_folder
-from tuner.engine.files.integrity import check_digest, require_damage, set_aside, told
+from tuner.engine.files.integrity import check_digest, set_aside, told
 from tuner.engine.files.weights import keeps_pruned
 from tuner.engine.patience import UNAVAILABLE, patiently
 from tuner.engine.plan import Link, Plan
 from tuner.engine.search.ladder import ladder_of
 from tuner.engine.search.trials import OptunaTrial, OptunaTrials
+from tuner.engine.work.driver import Driver, resumed, started_from
 from tuner.engine.work.lease import Interrupted, Interruption, LeaseKeeper
 from tuner.engine.work.stage_cache import StageCache, StageRequest, waits_for
 from tuner.store import Database, TrialState, trial_record
@@ -168,41 +169,21 @@ class TrialRun:
         self._valid_score: float | None = None
 
     def execute(self) -> TrialState:
-        stage = self.plan.own_stage
-        config = self._config(stage)
-        dataset = self.runner.load(config)
-        path = trial_folder(self.runner.artifacts, self.claim.study_id, self.trial.number) / f"{stage.name}.pth"
-        run = self._resumed(path, config, dataset)
-        if run is None:
-            run = self._started(config, dataset)
-        self._saved_epoch = run.epoch
-        while not run.finished:
-            if self._pauses(run, path):
-                return TrialState.WAITING
-            self._check(run, path)
-            report = run.run_epoch(self._watch(stage.name, run.epoch + 1, run.epochs), self.keeper.check)
+        config, dataset = self._inputs()
+        states = _OwnStates(self)
+        run = resumed(states, lambda: self._fresh(config, dataset)) or self._started(config, dataset)
+        show = partial(self._show, run.epochs)
+        driver = Driver(run, self.keeper, states.keep, show, every=self.runner.checkpoint_epochs)
+        if self._pauses(driver):
+            return TrialState.WAITING
+        for report in driver.epochs():
             self._record(report)
-            pruned = report.valid_score is not None and not run.finished and self._may_be_pruned()
-            if pruned or run.finished or run.epoch - self._saved_epoch >= self.runner.checkpoint_epochs:
-                self._save(run, path)
-            if pruned:
+            if report.valid_score is not None and not run.finished and self._may_be_pruned():
+                driver.keep()
                 return self._end(run, OptunaState.PRUNED)
+            if self._pauses(driver):
+                return TrialState.WAITING
         return self._end(run, OptunaState.COMPLETE)
-
-    def _check(self, run: StageRun, path: Path) -> None:
-        """Leave if that was asked for; a worker that is stopped in order loses no epoch."""
-        try:
-            self.keeper.check(between_epochs=True)
-        except Interrupted as interrupted:
-            if interrupted.why is Interruption.SHUTDOWN:
-                self._save(run, path)
-            raise
-
-    def _save(self, run: StageRun, path: Path) -> None:
-        if run.epoch > self._saved_epoch:
-            require_store(self.runner.artifacts)
-            run.save(path, announce=partial(self._announce, path.name))
-            self._saved_epoch = run.epoch
 
     def _announce(self, name: str, sha256: str) -> None:
         """Record what a file of this trial will hold; who has lost the trial writes none."""
@@ -219,60 +200,35 @@ class TrialRun:
         config = self.plan.stage_config(stage, self.trial.params)
         return config if self.claim.seed is None else config.replace({"seed": self.claim.seed})
 
+    def _inputs(self) -> tuple[Config, SequentialDataset]:
+        """The configuration of the trial's own stage, and its data set."""
+        config = self._config(self.plan.own_stage)
+        return config, self.runner.load(config)
+
     def _may_be_pruned(self) -> bool:
         return self.claim.confirms is None and patiently(self.trial.should_prune)
 
-    def _pauses(self, run: StageRun, path: Path) -> bool:
+    def _pauses(self, driver: Driver) -> bool:
         """Whether the trial was given back at a rung of successive halving, to go on when it is promoted."""
-        ladder, score = self.runner.ladder, run.best_valid_score
-        if ladder is None or score is None or self.claim.confirms is not None or ladder.rung(run.epoch) is None:
+        ladder, epoch, score = self.runner.ladder, driver.run.epoch, driver.run.best_valid_score
+        if driver.finished or ladder is None or score is None or self.claim.confirms is not None:
             return False
-        self._save(run, path)  # once it is given back, the file is for others to write
-        return not patiently(lambda: arrive(self.runner.database, ladder, self.claim, run.epoch, score))
+        if ladder.rung(epoch) is None:
+            return False
+        driver.keep()  # once it is given back, the file is for others to write
+        return not patiently(lambda: arrive(self.runner.database, ladder, self.claim, epoch, score))
 
-    def _resumed(self, path: Path, config: Config, dataset: SequentialDataset) -> StageRun | None:
-        """The run as the last attempt left it, None when there is nothing (usable) left."""
-        if not path.is_file():
-            return None
-        with self.runner.database.session() as session:
-            digests = file_rows.digests(session, self.claim.slot_id, path.name)
-        run = start_run(self.plan.definition, self.plan.own_stage.name, config, dataset)
-        try:
-            check_digest(path, digests)
-            run.resume(path)
-        except CheckpointError as error:
-            require_damage(error)
-            self._set_aside(path, error)
-            return None
-        return run
-
-    def _set_aside(self, path: Path, error: CheckpointError) -> None:
-        _log.warning("Trial %d starts its stage again: %s", self.trial.number, error)
-        moved = set_aside(self.runner.artifacts, path)
-        message = told(error, moved, f"The trial's {self.plan.own_stage.name} is run again from its beginning.")
-
-        def step(session: Session) -> None:
-            file_rows.forget(session, self.claim.slot_id, path.name)
-            event_rows.add_event(session, self.claim.study_id, "damaged", message, trial=self.trial.number)
-
-        self.runner._transact(step)
+    def _fresh(self, config: Config, dataset: SequentialDataset, initial: Path | None = None) -> StageRun:
+        return start_run(self.plan.definition, self.plan.own_stage.name, config, dataset, initial=initial)
 
     def _started(self, config: Config, dataset: SequentialDataset) -> StageRun:
-        definition, stage = self.plan.definition, self.plan.own_stage.name
         given = self.plan.given_checkpoint(config)
         patiently(lambda: self.trial.note_inputs(self.runner.inputs(config, dataset)))
-        if given is not None:
-            return start_run(definition, stage, config, dataset, initial=given)
-        initial = self._shared(dataset)
-        try:
-            return start_run(definition, stage, config, dataset, initial=initial)
-        except CheckpointError as error:
-            if initial is None:
-                raise
-            require_damage(error)
-            _log.warning("A shared checkpoint can't be used and is computed again: %s", error)
-            self.runner.cache.distrust(initial)
-        return start_run(definition, stage, config, dataset, initial=self._shared(dataset))
+        initial = self._shared(dataset) if given is None else given
+        if initial is None or given is not None:
+            return self._fresh(config, dataset, initial)
+        run = started_from(initial, partial(self._fresh, config, dataset), self.runner.cache.distrust)
+        return run or self._fresh(config, dataset, self._shared(dataset))
 
     def _shared(self, dataset: SequentialDataset) -> Path | None:
         """The checkpoint of the last shared stage, from which this trial continues."""
@@ -325,15 +281,12 @@ class TrialRun:
         with self.runner.database.session() as session:
             return stage_rows.wanted_epochs(session, link.key) | self.plan.epoch_choices(link.stage)
 
-    def _watch(self, stage: str, epoch: int, epochs: int) -> Callable[[float, float], None]:
-        def watch(fraction: float, loss: float) -> None:
-            self.keeper.check()
-            if fraction < 1 or stage != self.plan.own_stage.name:
-                self._progress(stage, epoch, epochs, fraction, loss)
-            else:
-                self._progress(stage, epoch, epochs, fraction, loss, note="validating", at_once=True)
-
-        return watch
+    def _show(self, epochs: int, epoch: int, fraction: float, loss: float) -> None:
+        stage = self.plan.own_stage.name
+        if fraction < 1:
+            self._progress(stage, epoch, epochs, fraction, loss)
+        else:
+            self._progress(stage, epoch, epochs, fraction, loss, note="validating", at_once=True)
 
     def _wait(self, link: Link) -> None:
         with self.runner.database.session() as session:
@@ -440,3 +393,39 @@ class TrialRun:
     def _own_seconds(self) -> float:
         with self.runner.database.session() as session:
             return trial_record.own_seconds(session, self.claim.slot_id)
+
+
+class _OwnStates:
+    """The states of a trial's own stage: one file, which always holds the last one."""
+
+    def __init__(self, run: TrialRun) -> None:
+        self._run = run
+        self._root, self._slot_id = run.runner.artifacts, run.claim.slot_id
+        stage = run.plan.own_stage.name
+        self.path = trial_folder(self._root, run.claim.study_id, run.trial.number) / f"{stage}.pth"
+
+    def found(self) -> list[Path]:
+        return [self.path] if self.path.is_file() else []
+
+    def resume(self, run: StageRun, path: Path) -> None:
+        with self._run.runner.database.session() as session:
+            digests = file_rows.digests(session, self._slot_id, path.name)
+        check_digest(path, digests)
+        run.resume(path)
+
+    def set_aside(self, path: Path, error: CheckpointError) -> None:
+        number, stage = self._run.trial.number, self._run.plan.own_stage.name
+        _log.warning("Trial %d starts its stage again: %s", number, error)
+        moved = set_aside(self._root, path)
+        message = told(error, moved, f"The trial's {stage} is run again from its beginning.")
+
+        def step(session: Session) -> None:
+            file_rows.forget(session, self._slot_id, path.name)
+            event_rows.add_event(session, self._run.claim.study_id, "damaged", message, trial=number)
+
+        self._run.runner._transact(step)
+
+    def keep(self, run: StageRun, before: int) -> None:
+        del before  # the same file
+        require_store(self._root)
+        run.save(self.path, announce=partial(self._run._announce, self.path.name))
