@@ -73,6 +73,10 @@ class SpecificationError(TunerError, ValueError):
     """A study specification that can't be run; nothing was created."""
 
 
+class FormatUnavailable(TunerError):
+    """A file format whose library is not installed here."""
+
+
 class StudyExists(TunerError):
     """The name is taken; studies are never overwritten."""
 

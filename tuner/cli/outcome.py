@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,9 @@ from model.registry import BASELINE
 from tuner.cli.environment import out
 from tuner.cli.follow import duration, values
 from tuner.errors import SettingsError
-from tuner.insight import reports
+from tuner.insight.export import export
 from tuner.insight.summaries import Confirmation, StudySummary
 from tuner.store import Database
-
-_PAGE = 500
 
 
 def print_outcome(study: StudySummary, console: Console = out) -> None:
@@ -90,26 +88,8 @@ def write_result_file(database: Database, name: str, path: Path) -> None:
     Raises:
         SettingsError: the file can't be written.
     """
-    results: list[tuple[Mapping[str, Any], Mapping[str, float], Mapping[str, float]]] = []
-    offset = 0
-    while True:
-        page = reports.list_trials(database, name, state="completed", limit=_PAGE, offset=offset)
-        for trial in page.items:
-            if trial.confirms is None and trial.params is not None and trial.valid_result and trial.test_result:
-                results.append((trial.params, trial.valid_result, trial.test_result))
-        offset += len(page.items)
-        if not page.items or offset >= page.total:
-            break
-    _write(path, result_text(results))
-
-
-def result_text(results: Iterable[tuple[Mapping[str, Any], Mapping[str, float], Mapping[str, float]]]) -> str:
-    """RecBole's result file: parameters, valid and test metrics of every different parameter set."""
-    blocks: dict[str, str] = {}
-    for params, valid, test in results:
-        head = ", ".join(f"{key}:{params[key]}" for key in sorted(params))
-        blocks[head] = f"{head}\nValid result:\n{_metrics(valid)}\nTest result:\n{_metrics(test)}\n\n"
-    return "".join(blocks.values())
+    _file_name, pieces = export(database, name, "recbole")
+    _write(path, b"".join(pieces).decode())
 
 
 def _results(study: StudySummary) -> Table:
@@ -132,10 +112,6 @@ def _results(study: StudySummary) -> Table:
 def _part(study: StudySummary, split: str) -> Mapping[str, float]:
     found: Any = (study.baseline or {}).get(split)
     return found if isinstance(found, Mapping) else {}
-
-
-def _metrics(result: Mapping[str, float]) -> str:
-    return "    ".join(f"{metric} : {value}" for metric, value in result.items())
 
 
 def _write(path: Path, text: str) -> None:

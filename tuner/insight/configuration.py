@@ -19,7 +19,7 @@ from model.registry import get_model
 from tuner.errors import TrialNotFound
 from tuner.insight.reports import get_study, get_trial
 from tuner.store import Database
-from tuner.store import repository as rows
+from tuner.store import studies as study_rows
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def trial_configuration(database: Database, name: str | int, number: int | None 
     if trial.params is None:
         raise TrialNotFound(f"Trial {number} of {study.name} has no parameters yet.")
     with database.session() as session:
-        given: dict[str, Any] = rows.find_study(session, study.id).specification["config"]
+        given: dict[str, Any] = study_rows.find_study(session, study.id).specification["config"]
     values = dict(trial.params) if trial.seed is None else {**trial.params, "seed": trial.seed}
     config = load_config(study.model, study.dataset, config_dict=given)
     stages = {stage.name: config.for_stage(stage.name, values).given for stage in get_model(study.model).stages}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -34,6 +34,8 @@ from tuner.store import studies as study_rows
 from tuner.store.tables import Slot, Study, Worker, utc_now
 from tuner.store.trial_outcome import OUTCOME, TrialOutcome
 
+# Trials that are read at once where all of them are wanted.
+_AT_A_TIME = 500
 TRIAL_ORDERS = ("number", "value", "started_at", "ended_at", "state")
 
 
@@ -89,6 +91,30 @@ def list_trials(
         total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
         found = session.execute(_ordered(query, order).limit(limit).offset(offset)).all()
         return Page(tuple(_summaries(session, study, found)), total, limit, offset)
+
+
+def each_trial(database: Database, name: str | int, *, state: str | None = None) -> Iterator[TrialSummary]:
+    """All trials of a study in the order in which they were planned, however many; a few are held at a time.
+
+    Raises:
+        StudyNotFound: there is no such study.
+        ValueError: no such state.
+    """
+    wanted = None if state is None else TrialState(state)
+    with database.session() as session:
+        study = study_rows.find_study(session, name)
+    last = -1
+    while True:
+        with database.session() as session:
+            query = _trials(study).where(Slot.ordinal > last)
+            if wanted is not None:
+                query = query.where(Slot.state == wanted)
+            found = session.execute(query.order_by(Slot.ordinal).limit(_AT_A_TIME)).all()
+            summaries = _summaries(session, study, found)
+        if not found:
+            return
+        last = found[-1].Slot.ordinal
+        yield from summaries
 
 
 def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:

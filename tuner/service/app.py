@@ -22,7 +22,7 @@ from tuner.service.access import Access, Doorkeeper
 from tuner.service.body_limit import BodyLimit
 from tuner.service.headers import SafeHeaders
 from tuner.service.origin import OwnOrigin
-from tuner.service.routes import datasets, events, models, stages, studies, system, trials
+from tuner.service.routes import datasets, events, models, results, stages, studies, system, trials
 from tuner.settings import Settings
 from tuner.store import Database
 
@@ -47,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     api = APIRouter(prefix=PREFIX, responses=problems.RESPONSES)
-    for module in (studies, trials, stages, events, models, datasets, system):
+    for module in (studies, trials, results, stages, events, models, datasets, system):
         api.include_router(module.router)
     app.include_router(api)
     _answer_the_rest(app)

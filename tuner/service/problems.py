@@ -61,6 +61,7 @@ KINDS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (errors.DatabaseError, 503, "database", "The database can't be used"),
     (DBAPIError, 503, "database", "The database can't be used"),
     (errors.SettingsError, 500, "settings", "The installation's settings are unusable"),
+    (errors.FormatUnavailable, 422, "format", "The format is not available here"),
     (errors.TunerError, 400, "request", "The request can't be fulfilled"),
     (ConfigError, 422, "configuration", "The configuration can't be used"),
     (DatasetNotFound, 422, "dataset-not-found", "There is no such data set"),

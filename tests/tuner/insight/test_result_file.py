@@ -1,4 +1,4 @@
-"""What is written when a study has ended."""
+"""RecBole's result file, to the byte."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tuner.cli.outcome import result_text
+from tuner.insight.export import result_text
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[2] / "golden" / "hpo.json").read_text())
 
