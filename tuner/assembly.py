@@ -12,89 +12,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from model import lookalikes
 from model.config import load_config
-from model.registry import DEFAULT, get_model, parameters_of
+from model.registry import get_model, parameters_of
 from tuner.errors import SpaceError, SpecificationError
+from tuner.fields import role_of
 from tuner.space import SearchSpace
 from tuner.space.review import review_space
-from tuner.specification import (
-    MOST,
-    RECBOLE_ALGORITHMS,
-    ConfirmSpecification,
-    Keep,
-    PrunerSpecification,
-    SamplerSpecification,
-    StudySpecification,
-)
-
-# Fields that say how much to run and how fast, not what is computed.
-BUDGET_FIELDS = frozenset(
-    {
-        *("max_trials", "timeout_seconds", "computing_hours", "early_stop", "target_value", "max_failures", "keep"),
-        *("reuse_results", "workers"),
-    }
-)
-# Fields that early versions did not have; where they are not set, a study keeps the name that it had then.
-_LATER_FIELDS = frozenset({"warm_start", "confirm"})
-
-
-def _named(value: Any) -> Any:
-    """``"tpe"`` for ``{"name": "tpe"}``; RecBole's names of the algorithms are understood."""
-    return {"name": RECBOLE_ALGORITHMS.get(value, value)} if isinstance(value, str) else value
-
-
-class StudyOptions(BaseModel):
-    """What study.yaml, the REST body and the flags of ``tuner run`` have in common."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-    name: str | None = Field(default=None, description="Unique name; generated when left out.")
-    model: str | None = Field(default=None, description=f"A model's name, for example {DEFAULT}.")
-    dataset: str | None = Field(default=None, description="A data set's name, for example ml-100k.")
-    config: dict[str, Any] = Field(default_factory=dict, description="Fixed configuration values by key.")
-    sampler: Annotated[SamplerSpecification, BeforeValidator(_named)] = Field(
-        default=SamplerSpecification(), description='A name, or {"name": ..., "options": {...}}.'
-    )
-    pruner: Annotated[PrunerSpecification, BeforeValidator(_named)] = Field(
-        default=PrunerSpecification(), description='A name, or {"name": ..., "options": {...}}.'
-    )
-    max_trials: int | None = Field(
-        default=None, ge=1, le=MOST, description="Left out: the whole space if finite, else 100."
-    )
-    timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Wall-clock budget.")
-    computing_hours: float | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        description="Budget of computing time, added up over all epochs of all trials.",
-    )
-    early_stop: int | None = Field(
-        default=None, ge=1, le=MOST, description="End after this many trials without improvement."
-    )
-    target_value: float | None = Field(
-        default=None, allow_inf_nan=False, description="End when the objective reaches this value."
-    )
-    max_failures: int = Field(default=5, ge=1, le=MOST, description="Failures in a row that pause the study.")
-    keep: Keep = Field(
-        default="best",
-        description="Whose weights are kept when they have ended: best, all, or the number of the best trials.",
-    )
-    reuse_results: bool = Field(
-        default=True, description="Whether a trial whose parameters were trained before gets that result untrained."
-    )
-    warm_start: str | None = Field(
-        default=None, description="A study (name or id) whose finished trials the sampler begins from."
-    )
-    confirm: ConfirmSpecification | None = Field(
-        default=None, description="Run the best parameter sets again with other training seeds."
-    )
-    seed: int = Field(default=2020, ge=0, le=2**63 - 1, description="Seed of the search.")
-    workers: int | None = Field(default=None, ge=1, le=MOST, description="Trials at once at most.")
+from tuner.specification import StudyOptions, StudySpecification
 
 
 @dataclass(frozen=True)
@@ -144,7 +74,7 @@ def assemble(
         "space": space.to_json(),
         "config": _plain(config.given),
     }
-    fields["name"] = options.name or name or _derived_name(fields)
+    fields["name"] = options.name or name or derived_name(fields)
     try:
         specification = StudySpecification.model_validate(fields)
     except ValidationError as error:
@@ -180,19 +110,31 @@ def safe_name(text: str) -> str:
 
 def _comparable(specification: StudySpecification) -> dict[str, Any]:
     # The engine makes paths absolute when it creates a study; a data set is known by its name.
-    fields = specification.with_absolute_paths().model_dump(mode="json", exclude=set(BUDGET_FIELDS))
+    fields = specification.with_absolute_paths().model_dump(mode="json", exclude=_budget())
     fields["config"].pop("data_path", None)
     return fields
 
 
-def _derived_name(fields: Mapping[str, Any]) -> str:
-    content = {
-        key: value
-        for key, value in fields.items()
-        if key not in BUDGET_FIELDS and (value is not None or key not in _LATER_FIELDS)
-    }
+def _budget() -> set[str]:
+    """Fields that say how much to run and how fast, not what is computed."""
+    return {name for name, field in StudySpecification.model_fields.items() if role_of(field).budget}
+
+
+def derived_name(fields: Mapping[str, Any], kind: type[StudyOptions] = StudySpecification) -> str:
+    """A name that is always the same for the same study.
+
+    A field that is not set makes no difference unless the first version had it: a study keeps the name that it had
+    before there was the field.
+    """
+    content = {key: value for key, value in fields.items() if _tells_apart(kind.model_fields[key], value)}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:6]
     return f"{safe_name(fields['model'])}-{safe_name(fields['dataset'])[:60]}-{digest}"
+
+
+def _tells_apart(field: FieldInfo, value: Any) -> bool:
+    role, default = role_of(field), field.get_default(call_default_factory=True)
+    unset = default.model_dump() if isinstance(default, BaseModel) else default
+    return not role.budget and (role.first or value != unset)
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,9 @@ from pydantic import Field, ValidationError
 
 from model.literals import read_yaml
 from tuner import space
-from tuner.assembly import Assembled, StudyOptions, assemble, describe, safe_name
+from tuner.assembly import Assembled, assemble, describe, safe_name
 from tuner.errors import SpecificationError
+from tuner.specification import StudyOptions
 
 STUDY_FILE = "study.yaml"
 
@@ -36,11 +37,12 @@ class StudyFile(StudyOptions):
     config_files: list[str] = Field(default_factory=list, description="RecBole configuration files, in order.")
 
 
-def read_study(folder: str | Path, command_line: Sequence[str] = ()) -> Assembled:
+def read_study(folder: str | Path, command_line: Sequence[str] = (), flags: StudyOptions | None = None) -> Assembled:
     """The study that a folder describes; its name is the folder's unless the file has another.
 
     Args:
         command_line: tokens ``--key=value``, stronger than the folder's configuration.
+        flags: the fields that are set in it are stronger than the folder's.
 
     Raises:
         SpecificationError: there is no such folder or study.yaml, or a key in it is wrong; names file, line,
@@ -56,6 +58,8 @@ def read_study(folder: str | Path, command_line: Sequence[str] = ()) -> Assemble
         study = StudyFile.model_validate(read_yaml(path))
     except ValidationError as error:
         raise SpecificationError(_explain(path, error)) from None
+    if flags is not None:
+        study = study.model_copy(update={key: getattr(flags, key) for key in flags.model_fields_set})
     return assemble(
         study,
         space.load(folder / study.params_file),

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from tuner.errors import SpecificationError
+from tuner.fields import Role, role_of
 from tuner.specification import StudySpecification
 
-MOST_TRIALS = 100_000
-MOST_WORKERS = 1_000
 # The largest network that a request may ask for; memory grows with these.
 _MOST = {
     "n_layers": 64,
@@ -59,12 +58,18 @@ def check_limits(specification: StudySpecification) -> None:
             raise SpecificationError(
                 f"{key} = {value:g}: a request may ask for {bound:,} at most. Larger ones are for tuner run."
             )
-    for name, count, most in (
-        ("max_trials", specification.max_trials, MOST_TRIALS),
-        ("workers", specification.workers, MOST_WORKERS),
-    ):
-        if count is not None and count > most:
-            raise SpecificationError(f"{name} = {count:,}: a request may ask for {most:,} at most.")
+    for name, field in StudySpecification.model_fields.items():
+        check_number(name, role_of(field), getattr(specification, name))
+
+
+def check_number(name: str, role: Role, value: Any) -> None:
+    """Refuse a field's number that is larger than a request may ask for.
+
+    Raises:
+        SpecificationError: names the field and the bound.
+    """
+    if role.request_most is not None and value is not None and value > role.request_most:
+        raise SpecificationError(f"{name} = {value:,}: a request may ask for {role.request_most:,} at most.")
 
 
 def _numbers(specification: StudySpecification) -> Iterator[tuple[str, float]]:

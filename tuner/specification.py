@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from model import lookalikes
+from model.registry import DEFAULT
+from tuner.fields import Role
 
 SamplerName = Literal["auto", "exhaustive", "random", "tpe", "gp", "cmaes", "qmc"]
 PrunerName = Literal["none", "median", "percentile", "successive_halving", "hyperband", "patient", "asha_promotion"]
@@ -23,7 +25,7 @@ def _whose(value: object) -> object:
 
 
 # Whose weights a study keeps: the best trial's, those of so many of the best, or all of them.
-Keep = Annotated[Literal["best", "all"] | int, BeforeValidator(_whose)]
+Keep = Annotated[Literal["best", "all"] | Annotated[int, Field(ge=1)], BeforeValidator(_whose)]
 
 # RecBole's HyperTuning names of the algorithms.
 RECBOLE_ALGORITHMS: dict[str, SamplerName] = {"exhaustive": "exhaustive", "random": "random", "bayes": "tpe"}
@@ -87,58 +89,113 @@ class ConfirmSpecification(BaseModel):
     seeds: int = Field(default=5, ge=2, le=100, description="How many seeds for each.")
 
 
-class StudySpecification(BaseModel):
-    """Everything that decides a study's results, and how much of the machine it may use.
+def _named(value: Any) -> Any:
+    """``"tpe"`` for ``{"name": "tpe"}``; RecBole's names of the algorithms are understood."""
+    return {"name": RECBOLE_ALGORITHMS.get(value, value)} if isinstance(value, str) else value
 
-    ``space`` is the canonical JSON of a search space (:mod:`tuner.space`); ``config`` holds what was fixed
-    (configuration files and flags already merged), never defaults, so that it reads as what was asked for.
+
+_BUDGET = Role(budget=True)
+
+
+class StudyOptions(BaseModel):
+    """What study.yaml, a request, the launch page and the flags of ``tuner run`` say of a study.
+
+    This is the one declaration of a study's fields; :mod:`tuner.fields` reads from it what they are.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    name: StudyName = Field(description="Unique name, also used in paths.")
-    model: str
-    dataset: str
-    space: dict[str, Any]
-    config: dict[str, Any] = Field(default_factory=dict)
-    sampler: SamplerSpecification = SamplerSpecification()
-    pruner: PrunerSpecification = PrunerSpecification()
-    max_trials: int | None = Field(
-        default=None, ge=1, le=MOST, description="None: the whole space if finite, else 100."
+    name: Annotated[str | None, Role(first=True)] = Field(
+        default=None, description="Unique name, also used in paths. Left out: made from the content."
     )
-    timeout_seconds: float | None = Field(
+    model: Annotated[str | None, Role(first=True)] = Field(
+        default=None, description=f"A model's name, for example {DEFAULT}."
+    )
+    dataset: Annotated[str | None, Role(first=True)] = Field(
+        default=None, title="Data set", description="A data set's name, for example ml-100k."
+    )
+    # On a command line every flag that is no field is configuration.
+    config: Annotated[dict[str, Any], Role(first=True, flag=False)] = Field(
+        default_factory=dict, title="Configuration", description="Fixed configuration values by key."
+    )
+    sampler: Annotated[
+        SamplerSpecification,
+        BeforeValidator(_named, json_schema_input_type=SamplerName | Literal["bayes"] | SamplerSpecification),
+        Role(first=True, also=("--algo",)),
+    ] = Field(
+        default=SamplerSpecification(),
+        description="How parameters are chosen: a name (bayes: tpe), or with Optuna's options "
+        '{"name": ..., "options": {...}}. auto: exhaustive when the space is finite, else tpe.',
+    )
+    pruner: Annotated[
+        PrunerSpecification,
+        BeforeValidator(_named, json_schema_input_type=PrunerName | PrunerSpecification),
+        Role(first=True),
+    ] = Field(
+        default=PrunerSpecification(),
+        description='When trials end early: a name, or with Optuna\'s options {"name": ..., "options": {...}}.',
+    )
+    max_trials: Annotated[int | None, Role(budget=True, also=("--max_evals",), request_most=100_000, later=True)] = (
+        Field(
+            default=None,
+            ge=1,
+            le=MOST,
+            title="Trials at most",
+            description="Left out: the whole space if finite, else 100.",
+        )
+    )
+    timeout_seconds: Annotated[float | None, _BUDGET] = Field(
         default=None, gt=0, allow_inf_nan=False, description="Wall-clock budget; running trials finish."
     )
-    computing_hours: float | None = Field(
+    computing_hours: Annotated[float | None, _BUDGET] = Field(
         default=None,
         gt=0,
         allow_inf_nan=False,
         description="Budget of computing time, added up over all epochs of all trials.",
     )
-    early_stop: int | None = Field(
+    early_stop: Annotated[int | None, _BUDGET] = Field(
         default=None, ge=1, le=MOST, description="End after this many trials without improvement."
     )
-    target_value: float | None = Field(
+    target_value: Annotated[float | None, _BUDGET] = Field(
         default=None, allow_inf_nan=False, description="End when the objective reaches this value."
     )
-    max_failures: int = Field(default=5, ge=1, le=MOST, description="Failures in a row that pause the study.")
-    keep: Keep = Field(
+    max_failures: Annotated[int, _BUDGET] = Field(
+        default=5, ge=1, le=MOST, description="Failures in a row that pause the study."
+    )
+    keep: Annotated[Keep, _BUDGET] = Field(
         default="best",
         description="Whose weights are kept when they have ended: best, all, or the number of the best trials.",
     )
-    reuse_results: bool = Field(
+    reuse_results: Annotated[bool, _BUDGET] = Field(
         default=True, description="Whether a trial whose parameters were trained before gets that result untrained."
     )
     warm_start: str | None = Field(
         default=None, description="A study (name or id) whose finished trials the sampler begins from."
     )
     confirm: ConfirmSpecification | None = Field(
-        default=None, description="Run the best parameter sets again with other training seeds."
+        default=None,
+        description='Run the best parameter sets again with other training seeds: {"top": 3, "seeds": 5}.',
     )
-    seed: int = Field(default=2020, ge=0, le=2**63 - 1, description="Seed of the search; training uses config['seed'].")
-    workers: int | None = Field(
-        default=None, ge=1, le=MOST, description="Trials at once; None: what the installation allows."
+    # As a flag it is training's.
+    seed: Annotated[int, Role(first=True, flag=False)] = Field(
+        default=2020, ge=0, le=2**63 - 1, description="Seed of the search; training uses config['seed']."
     )
+    workers: Annotated[int | None, Role(budget=True, request_most=1_000)] = Field(
+        default=None, ge=1, le=MOST, description="Trials at once; left out: what the installation allows."
+    )
+
+
+class StudySpecification(StudyOptions):
+    """Everything that decides a study's results, and how much of the machine it may use.
+
+    ``space`` is the canonical JSON of a search space (:mod:`tuner.space`); ``config`` holds what was fixed
+    (configuration files and flags already merged), never defaults, so that it reads as what was asked for.
+    """
+
+    name: Annotated[StudyName, Role(first=True)] = Field(description="Unique name, also used in paths.")
+    model: Annotated[str, Role(first=True)]
+    dataset: Annotated[str, Role(first=True)]
+    space: Annotated[dict[str, Any], Role(first=True)]
 
     def with_absolute_paths(self) -> StudySpecification:
         """The same with absolute paths of pretrained models, fixed and searched ones: workers run in other folders."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -10,17 +11,7 @@ from rich.markup import escape
 from tuner.cli.environment import err, out
 from tuner.cli.follow import follow
 from tuner.cli.outcome import print_outcome
-from tuner.cli.requests import (
-    ConfigFiles,
-    Dataset,
-    MaxTrials,
-    Model,
-    Name,
-    ParamsFile,
-    Request,
-    Sampler,
-    assemble_request,
-)
+from tuner.cli.requests import ConfigFiles, ParamsFile, Request, assemble_request, takes_fields
 from tuner.client import Client
 from tuner.store import StudyState
 
@@ -28,15 +19,12 @@ Url = Annotated[str, typer.Option("--url", envvar="TUNER_URL", help="Address of 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
+@takes_fields
 def launch_study(
     context: typer.Context,
-    model: Model = None,
-    dataset: Dataset = None,
+    fields: Mapping[str, str],
     params_file: ParamsFile = None,
     config_files: ConfigFiles = None,
-    name: Name = None,
-    sampler: Sampler = None,
-    max_trials: MaxTrials = None,
     url: Url = DEFAULT_URL,
     follow_it: Annotated[bool, typer.Option("--follow", help="Show the study until it ends.")] = False,
 ) -> None:
@@ -44,8 +32,7 @@ def launch_study(
 
     Ctrl-C ends the view, not the study.
     """
-    request = Request(context.args, model, dataset, params_file, config_files, name, sampler, max_trials)
-    specification = assemble_request(request).specification
+    specification = assemble_request(Request(context.args, params_file, config_files, fields)).specification
     with Client(url) as client:
         created = client.create_study(specification)
         out.print(f"Study {created.name}: {created.max_trials} trials at {url}", soft_wrap=True)

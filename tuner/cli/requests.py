@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,21 +17,21 @@ from rich.markup import escape
 from model.config import Config, load_config
 from model.data import catalog
 from model.errors import DatasetNotFound
-from model.registry import DEFAULT, parameters_of
+from model.registry import parameters_of
 from tuner import space
-from tuner.assembly import Assembled, StudyOptions, assemble, describe
+from tuner.assembly import Assembled, assemble, describe
 from tuner.cli.data import fetch
 from tuner.cli.environment import err
 from tuner.errors import SpecificationError
+from tuner.fields import StudyField, fields_of, read_texts
 from tuner.folder import read_study
-from tuner.specification import StudySpecification
+from tuner.specification import StudyOptions, StudySpecification
 
 # Unknown options are configuration, as in RecBole; the folder is among the rest, because an optional
 # argument would swallow the first of them.
 TOLERANT = {"allow_extra_args": True, "ignore_unknown_options": True}
 USAGE = "[FOLDER] [OPTIONS] [--key=value]..."
 
-Model = Annotated[str | None, typer.Option("--model", help=f"A model's name, for example {DEFAULT}.")]
 Dataset = Annotated[str | None, typer.Option("--dataset", help="A data set's name, for example ml-100k.")]
 ParamsFile = Annotated[
     Path | None, typer.Option("--params_file", "--params-file", help="What to search: a hyper.test file.")
@@ -38,52 +40,66 @@ ConfigFiles = Annotated[
     str | None,
     typer.Option("--config_files", "--config-files", help="Configuration files, separated by spaces, weakest first."),
 ]
-Name = Annotated[str | None, typer.Option("--name", help="The study's name. Default: made from its content.")]
-Sampler = Annotated[
-    str | None,
-    typer.Option("--sampler", "--algo", help="auto, exhaustive, random, tpe (bayes), gp, cmaes or qmc."),
-]
-MaxTrials = Annotated[
-    int | None, typer.Option("--max_trials", "--max-trials", "--max_evals", min=1, help="Trials at most.")
-]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Fetch the data set if it is missing.")]
 
-# Fields of study.yaml that may be flags as well. Its seed may not: as a flag that is training's.
-STUDY_FLAGS = (
-    "pruner",
-    "early_stop",
-    "target_value",
-    "timeout_seconds",
-    "computing_hours",
-    "max_failures",
-    "keep",
-    "reuse_results",
-    "warm_start",
-)
-EPILOG = (
-    "Of study.yaml's fields these may be flags, too: "
-    + ", ".join(f"--{key}=..." for key in STUDY_FLAGS)
-    + ". Every other --key=value is configuration."
-)
-_OPTIONS = (
-    *("model", "dataset", "params_file", "config_files", "output_file", "name", "sampler", "max_trials"),
-    *STUDY_FLAGS,
-)
+# A key of RecBole's that is accepted, however near it is to --workers.
+_RECBOLES = "worker"
+EPILOG = "Every other --key=value is configuration."
 
 
 @dataclass(frozen=True)
 class Request:
-    """The options that say which study is meant; ``fields`` are those of ``STUDY_FLAGS`` among ``rest``."""
+    """The options that say which study is meant; ``fields`` are those of the study that flags set, as texts."""
 
     rest: Sequence[str]
-    model: str | None
-    dataset: str | None
     params_file: Path | None
     config_files: str | None
-    name: str | None
-    sampler: str | None
-    max_trials: int | None
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str]
+
+
+def flags(kind: type[StudyOptions] = StudyOptions) -> dict[str, tuple[str, ...]]:
+    """The fields of a study that may be flags, each with the flag's names."""
+    return {
+        field.name: tuple(dict.fromkeys((f"--{field.name}", f"--{field.name.replace('_', '-')}", *field.role.also)))
+        for field in fields_of(kind)
+        if field.role.flag
+    }
+
+
+def takes_fields(command: Callable[..., None], kind: type[StudyOptions] = StudyOptions) -> Callable[..., None]:
+    """A command with a flag for every field of a study that may be one, instead of its argument ``fields``.
+
+    The command gets those that were set, as texts: what is wrong with them is said in the same words for flags, files
+    and requests. A flag that the command declares itself stays what it is there.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own = {name: parameter for name, parameter in signature.parameters.items() if name != "fields"}
+    described = {field.name: field for field in fields_of(kind)}
+    derived = {
+        name: inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_option(described[name], names)
+        )
+        for name, names in flags(kind).items()
+        if name not in own
+    }
+
+    def called(**given: Any) -> None:
+        chosen = {name: given.pop(name) for name in derived}
+        command(**given, fields={name: text for name, text in chosen.items() if text is not None})
+
+    functools.update_wrapper(called, command)
+    del called.__wrapped__  # type: ignore[attr-defined]
+    parameters = [entry.replace(kind=inspect.Parameter.KEYWORD_ONLY) for entry in (*own.values(), *derived.values())]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {entry.name: entry.annotation for entry in parameters}
+    return called
+
+
+def _option(field: StudyField, names: Sequence[str]) -> Any:
+    metavar = {"whole number": "INTEGER", "number": "NUMBER", "yes or no": "true|false"}.get(field.kind, "TEXT")
+    return Annotated[
+        str | None, typer.Option(*names, help=field.description, metavar="|".join(field.choices) or metavar)
+    ]
 
 
 def assemble_request(request: Request) -> Assembled:
@@ -92,10 +108,9 @@ def assemble_request(request: Request) -> Assembled:
     Raises:
         SpecificationError, SpaceError, ConfigError: what is wrong with it.
     """
-    folders, flags = _sort(request.rest)
-    command_line, fields = _study_fields(flags)
-    request = replace(request, fields=fields)
-    if folders and (request.params_file or request.model or request.dataset or request.config_files):
+    folders, command_line = _sort(request.rest)
+    named = request.fields.keys() & {"model", "dataset"}
+    if folders and (request.params_file or request.config_files or named):
         raise SpecificationError(
             "Name a study folder, or --model, --dataset, --params_file and --config_files, not both."
         )
@@ -138,68 +153,44 @@ def read_configuration(model: str, dataset: str | None, config_files: str | None
 
 def _sort(rest: Sequence[str]) -> tuple[list[str], list[str]]:
     """(folders, configuration flags) of what is left of a command line."""
-    folders, flags = [], []
+    folders, settings = [], []
     for token in rest:
         if not token.startswith("-"):
             folders.append(token)
         elif token.startswith("--") and "=" in token:
-            flags.append(token)
+            settings.append(token)
         else:
             raise SpecificationError(f"{token} has no value. Write {token}=VALUE.")
-    for flag in flags:
-        key = flag.removeprefix("--").partition("=")[0]
-        near = difflib.get_close_matches(key, _OPTIONS, n=1, cutoff=0.8)
-        if near and key.replace("-", "_") not in STUDY_FLAGS:
+    known = (*flags(), "params_file", "config_files", "output_file")
+    for token in settings:
+        key = token.removeprefix("--").partition("=")[0]
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+        if near and key.replace("-", "_") not in known and key != _RECBOLES:
             raise SpecificationError(f"There is no option --{key}. Did you mean --{near[0]}?")
     if len(folders) > 1:
         raise SpecificationError(
             f"One study folder at a time, not {' and '.join(folders)}. A value is written as --key=value."
         )
-    return folders, flags
-
-
-def _study_fields(flags: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """(configuration flags, fields of the study) that the flags set."""
-    command_line, fields = [], {}
-    for flag in flags:
-        key, _, value = flag.removeprefix("--").partition("=")
-        if (name := key.replace("-", "_")) in STUDY_FLAGS:
-            fields[name] = value
-        else:
-            command_line.append(flag)
-    return command_line, fields
+    return folders, settings
 
 
 def _from_folder(folders: list[str], command_line: list[str], request: Request) -> Assembled:
-    assembled = read_study(folders[0], command_line)
-    chosen = _chosen(request)
-    if not chosen:
-        return assembled
-    options = _options(chosen)
-    fields = {key: getattr(options, key) for key in chosen}
-    changed = assembled.specification.model_copy(update=fields)
-    return replace(assembled, specification=changed)
+    return read_study(folders[0], command_line, _options(request.fields))
 
 
 def _from_options(command_line: list[str], request: Request) -> Assembled:
     if request.params_file is None:
         raise SpecificationError("What is to be searched? Give --params_file=hyper.test, or a study folder.")
-    options = _options({"model": request.model, "dataset": request.dataset, **_chosen(request)})
     return assemble(
-        options,
+        _options(request.fields),
         space.load(request.params_file),
         config_files=(request.config_files or "").split(),
         command_line=command_line,
     )
 
 
-def _chosen(request: Request) -> dict[str, Any]:
-    named: dict[str, Any] = {"name": request.name, "sampler": request.sampler, "max_trials": request.max_trials}
-    return {key: value for key, value in {**named, **request.fields}.items() if value is not None}
-
-
-def _options(fields: dict[str, Any]) -> StudyOptions:
+def _options(fields: Mapping[str, str]) -> StudyOptions:
     try:
-        return StudyOptions.model_validate(fields)
+        return StudyOptions.model_validate(read_texts(StudyOptions, fields))
     except ValidationError as error:
         raise SpecificationError(f"--{describe(error)}") from None

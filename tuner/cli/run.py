@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +21,12 @@ from tuner.cli.follow import follow
 from tuner.cli.outcome import print_outcome, write_result_file
 from tuner.cli.requests import (
     ConfigFiles,
-    Dataset,
-    MaxTrials,
-    Model,
-    Name,
     ParamsFile,
     Request,
-    Sampler,
     Yes,
     assemble_request,
     require_dataset,
+    takes_fields,
 )
 from tuner.cli.serve import WorkersPerGpu
 from tuner.engine.files.artifact_store import join_store
@@ -47,19 +43,16 @@ _POLL_SECONDS = 0.5
 _INTERRUPTED = 130
 
 
+@takes_fields
 def run_study(
     context: typer.Context,
-    model: Model = None,
-    dataset: Dataset = None,
+    fields: Mapping[str, str],
     params_file: ParamsFile = None,
     config_files: ConfigFiles = None,
     output_file: Annotated[
         Path | None,
         typer.Option("--output_file", "--output-file", help="Write the results here, as RecBole does."),
     ] = None,
-    name: Name = None,
-    sampler: Sampler = None,
-    max_trials: MaxTrials = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Trials at once. Default: one per GPU or core.")
     ] = None,
@@ -70,8 +63,7 @@ def run_study(
 
     Every other --key=value is configuration. Ctrl-C stops cleanly; the same command goes on.
     """
-    request = Request(context.args, model, dataset, params_file, config_files, name, sampler, max_trials)
-    assembled = assemble_request(request)
+    assembled = assemble_request(Request(context.args, params_file, config_files, fields))
     specification = assembled.specification
     # Workers would write into the live view; what they have to say is shown from the database.
     settings = read_settings(

@@ -17,7 +17,7 @@ from starlette.routing import Match
 
 from tuner.dashboard import mount, shell
 from tuner.engine.fleet.supervisor import Supervisor
-from tuner.service import headers, login, problems
+from tuner.service import headers, login, problems, study_body
 from tuner.service.access import Access, Doorkeeper
 from tuner.service.body_limit import BodyLimit
 from tuner.service.headers import SafeHeaders
@@ -51,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
         api.include_router(module.router)
     app.include_router(api)
     _answer_the_rest(app)
-    _declare_access(app)
+    _complete_document(app)
     app.state.doorkeeper = Doorkeeper(settings, lambda: app.state.database)
     login.install(app)
     app.add_middleware(BodyLimit, most=MOST_BODY_BYTES)
@@ -75,12 +75,13 @@ def _documentation(app: FastAPI) -> str:
     return bytes(page.body).decode()
 
 
-def _declare_access(app: FastAPI) -> None:
-    """Say in the OpenAPI document how to be let in."""
+def _complete_document(app: FastAPI) -> None:
+    """Say in the OpenAPI document how to be let in, and what describes a study."""
     derived = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = derived()
+        study_body.describe(document, f"{PREFIX}/studies")
         document.setdefault("components", {})["securitySchemes"] = {
             "token": {"type": "http", "scheme": "bearer", "description": "What `tuner token create` printed."}
         }

@@ -14,20 +14,18 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from model.literals import parse_literal, parse_yaml
-from model.registry import DEFAULT
+from model.literals import parse_yaml
 from tuner import space
 from tuner.assembly import Assembled, assemble
+from tuner.fields import read_texts
 from tuner.limits import check_limits, check_size
 from tuner.reach import check_reach
 from tuner.service.schemas import StudyRequest
+from tuner.service.study_body import FILES
 from tuner.settings import Settings
 from tuner.space import SearchSpace
 from tuner.store import Database
 
-# Fields of the form that are JSON (or a bare name) rather than text.
-_STRUCTURED = ("config", "sampler", "pruner", "confirm")
-_FILES = ("params_file", "config_files")
 _MOST_FILES = 20
 
 
@@ -56,42 +54,9 @@ async def read_study(request: Request, settings: SettingsOf) -> Assembled:
         return await run_in_threadpool(_from_json, settings, await request.body())
     if content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
         async with request.form(max_files=_MOST_FILES) as form:
-            files = {key: [await _content(entry, key) for entry in form.getlist(key)] for key in _FILES}
+            files = {key: [await _content(entry, key) for entry in form.getlist(key)] for key in FILES}
             return await run_in_threadpool(_from_form, settings, form, files)
     raise HTTPException(415, "Send the study as application/json, or as multipart/form-data with a params_file.")
-
-
-# Documents the two forms; FastAPI can't derive it, because one endpoint takes both.
-STUDY_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": StudyRequest.model_json_schema()},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["params_file", "model", "dataset"],
-                    "properties": {
-                        "params_file": {"type": "string", "format": "binary", "description": "hyper.test"},
-                        "config_files": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "RecBole configuration files, weakest first.",
-                        },
-                        "name": {"type": "string"},
-                        "model": {"type": "string", "examples": [DEFAULT]},
-                        "dataset": {"type": "string", "examples": ["ml-100k"]},
-                        "sampler": {"type": "string", "description": "A name, or JSON."},
-                        "pruner": {"type": "string", "description": "A name, or JSON."},
-                        "max_trials": {"type": "integer"},
-                        "workers": {"type": "integer"},
-                        "config": {"type": "string", "description": "Fixed values as JSON."},
-                    },
-                }
-            },
-        },
-    }
-}
 
 
 def _from_json(settings: Settings, body: bytes) -> Assembled:
@@ -103,12 +68,9 @@ def _from_json(settings: Settings, body: bytes) -> Assembled:
 
 
 def _from_form(settings: Settings, form: FormData, files: Mapping[str, list[tuple[str, bytes]]]) -> Assembled:
-    fields: dict[str, Any] = {key: value for key, value in form.items() if isinstance(value, str) and key not in _FILES}
-    for key in _STRUCTURED:
-        if key in fields:
-            fields[key] = parse_literal(fields[key])
+    fields = {key: value for key, value in form.items() if isinstance(value, str) and key not in FILES}
     try:
-        study = StudyRequest.model_validate(fields)
+        study = StudyRequest.model_validate(read_texts(StudyRequest, fields))
     except ValidationError as error:
         raise _invalid(error) from None
     merged: dict[str, Any] = {}

@@ -5,39 +5,53 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from model.parameters import Parameter
 from model.registry import DEFAULT, get_model
-from tuner.assembly import StudyOptions
+from tuner.errors import SpecificationError
+from tuner.fields import role_of
 from tuner.insight.summaries import EventSummary, Page, StageSummary, StudySummary, TrialSummary
-from tuner.limits import MOST_TRIALS, MOST_WORKERS
+from tuner.limits import check_number
+from tuner.specification import StudyOptions
+
+
+def _as_requested(schema: dict[str, Any]) -> None:
+    """Say in the schema what a request may ask for at most, and give an example."""
+    for name, field in StudyOptions.model_fields.items():
+        most = role_of(field).request_most
+        for part in schema["properties"][name].get("anyOf", [schema["properties"][name]]):
+            if most is not None and "maximum" in part:
+                part["maximum"] = most
+    schema["example"] = {
+        "model": DEFAULT,
+        "dataset": "ml-100k",
+        "params": get_model(DEFAULT).search_space,
+        "config": {"train_batch_size": 512},
+        "sampler": "auto",
+    }
 
 
 class StudyRequest(StudyOptions):
     """A study to create: the search space is either ``space`` or ``params``."""
-
-    max_trials: int | None = Field(
-        default=None, ge=1, le=MOST_TRIALS, description="Left out: the whole space if finite, else 100."
-    )
-    workers: int | None = Field(default=None, ge=1, le=MOST_WORKERS, description="Trials at once at most.")
 
     space: dict[str, Any] | None = Field(
         default=None, description='What `tuner space FILE --json` prints: {"parameters": [...]}.'
     )
     params: str | None = Field(default=None, description="The text of a hyper.test file.")
 
-    model_config = StudyOptions.model_config | {
-        "json_schema_extra": {
-            "example": {
-                "model": DEFAULT,
-                "dataset": "ml-100k",
-                "params": get_model(DEFAULT).search_space,
-                "config": {"train_batch_size": 512},
-                "sampler": "auto",
-            }
-        }
-    }
+    model_config = StudyOptions.model_config | {"json_schema_extra": _as_requested}
+
+    @field_validator("*")
+    @classmethod
+    def _not_too_much(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.field_name or ""
+        try:
+            check_number(name, role_of(cls.model_fields[name]), value)
+        except SpecificationError as error:
+            raise PydanticCustomError("too_much", "{words}", {"words": str(error)}) from None
+        return value
 
 
 class StudyCreated(BaseModel):
@@ -52,9 +66,9 @@ class StudyCreated(BaseModel):
 
 
 class BudgetRequest(BaseModel):
-    """A new trial budget."""
+    """What is changed later: a new trial budget."""
 
-    max_trials: int = Field(ge=1, le=MOST_TRIALS)
+    max_trials: int = Field(ge=1, le=role_of(StudyOptions.model_fields["max_trials"]).request_most)
 
 
 class TrialRequest(BaseModel):

@@ -10,6 +10,7 @@ import pytest
 from callbacks_over_http import STUDY, Dashboard
 
 from tuner import space
+from tuner.dashboard.context import context_of
 from tuner.dashboard.pages.launch import _explained, _text_of
 from tuner.errors import SpaceError
 
@@ -19,9 +20,16 @@ def said(children: Any) -> str:
     return json.dumps([child.to_plotly_json() for child in children], default=lambda part: part.to_plotly_json())
 
 
+def explain(dashboard: Dashboard, params: str, config: str | None = None, source: str | None = None) -> Any:
+    context = context_of(dashboard.app, dashboard.settings)
+    return _explained(context, params, source, {"model": "S3Rec", "dataset": "toy", "config": config})
+
+
 @pytest.mark.parametrize("trials", [1, 2])
 def test_the_number_of_trials_is_that_of_the_form(dashboard: Dashboard, trials: int) -> None:
-    dashboard.click("/launch", "launch-message.children", "launch-go.n_clicks", launch_name="few", launch_trials=trials)
+    dashboard.click(
+        "/launch", "launch-message.children", "launch-go.n_clicks", launch_name="few", launch_max_trials=trials
+    )
     assert dashboard.http.get("/api/v1/studies/few").json()["trials_total"] == trials
 
 
@@ -34,7 +42,7 @@ def test_every_field_of_the_form_counts(dashboard: Dashboard) -> None:
         launch_model="SURGE",
         launch_params="learning_rate uniform 0.001,0.1",
         launch_sampler="random",
-        launch_trials=7,
+        launch_max_trials=7,
         launch_config="epochs: 3",
     )
     made = dashboard.http.get("/api/v1/studies/mine/specification").json()
@@ -54,20 +62,18 @@ def test_every_field_of_the_form_counts(dashboard: Dashboard) -> None:
 )
 def test_what_is_said_is_what_rest_says(dashboard: Dashboard, params: str, config: dict[str, Any]) -> None:
     answer = dashboard.http.post("/api/v1/studies", json=STUDY | {"params": params, "config": config})
-    explained = said(_explained(params, "S3Rec", "toy", json.dumps(config), "params"))
+    explained = said(explain(dashboard, params, json.dumps(config), "params"))
     expected = answer.json()["warnings"] if answer.status_code == 201 else [answer.json()["detail"]]
     for sentence in expected:
         assert json.dumps(sentence)[1:-1] in explained
 
 
 def test_an_unknown_key_is_remarked_before_anything_is_launched(dashboard: Dashboard) -> None:
-    assert "Did you mean hidden_size?" in said(
-        _explained("n_layers choice [1, 2]", "S3Rec", "toy", "hiden_size: 4", None)
-    )
+    assert "Did you mean hidden_size?" in said(explain(dashboard, "n_layers choice [1, 2]", "hiden_size: 4"))
 
 
-def test_what_is_wrong_with_both_texts_is_said_at_once() -> None:
-    explained = said(_explained("n_layers choyce [1]", "S3Rec", "toy", "epochs: [", None))
+def test_what_is_wrong_with_both_texts_is_said_at_once(dashboard: Dashboard) -> None:
+    explained = said(explain(dashboard, "n_layers choyce [1]", "epochs: ["))
     assert "choyce" in explained
     assert "Configuration" in explained
 
@@ -83,7 +89,7 @@ def test_a_file_is_taken_and_called_by_its_name(dashboard: Dashboard) -> None:
     assert answer["launch-params"] == {"value": content}
     assert answer["launch-source"] == {"children": "mine.test"}
     assert answer["launch-file"] == {"contents": None}
-    assert "mine.test:1:10" in said(_explained("n_layers choyce [1]", "S3Rec", "toy", None, "mine.test"))
+    assert "mine.test:1:10" in said(explain(dashboard, "n_layers choyce [1]", source="mine.test"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -119,6 +120,18 @@ def test_openapi_describes_both_ways_to_post_a_study(http: TestClient) -> None:
     document = http.get("/openapi.json").json()
     content = document["paths"]["/api/v1/studies"]["post"]["requestBody"]["content"]
     assert set(content) == {"application/json", "multipart/form-data"}
+
+
+def test_every_reference_of_the_openapi_document_leads_somewhere(http: TestClient) -> None:
+    document = http.get("/openapi.json").json()
+    references = set(re.findall(r'"\$ref": ?"([^"]*)"', json.dumps(document)))
+    assert "#/components/schemas/SamplerSpecification-Input" in references
+    for reference in references:
+        node = document
+        assert reference.startswith("#/")
+        for part in reference.removeprefix("#/").split("/"):
+            assert part in node, reference
+            node = node[part]
 
 
 def test_a_bad_database_stops_the_start(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -82,10 +82,12 @@ def test_paths_inside_and_in_named_folders_are_looked_at(settings: Settings, wor
 
 def test_the_launch_page_is_bounded_in_the_same_way(settings: Settings, database: Database, work: Path) -> None:
     context = Context(settings, lambda: database)
-    rest = ["S3Rec", "toy", "study", "auto"]
+    rest = {"model": "S3Rec", "dataset": "toy", "name": "study"}
 
     def go(trials: int | None, config: str) -> str:
-        return launch._launch(context, "hidden_dropout_prob choice [0.1, 0.2]", *rest, trials, config, None)
+        return launch._launch(
+            context, "hidden_dropout_prob choice [0.1, 0.2]", None, rest | {"max_trials": trials, "config": config}
+        )
 
     with pytest.raises(SpecificationError, match="TUNER_ROOTS"):
         go(None, "data_path: /etc")
@@ -94,8 +96,9 @@ def test_the_launch_page_is_bounded_in_the_same_way(settings: Settings, database
     with pytest.raises(SpecificationError, match="hidden_size"):
         go(None, "hidden_size: 100000")
     named = dataclasses.replace(context, settings=settings.model_copy(update={"roots": f"/a{os.pathsep}{work}"}))
+    given = rest | {"config": "pre_model_path: nonesuch.pth"}
     with pytest.raises(Exception, match="nonesuch") as error:
-        launch._launch(named, "hidden_dropout_prob choice [0.1]", *rest, None, "pre_model_path: nonesuch.pth", None)
+        launch._launch(named, "hidden_dropout_prob choice [0.1]", None, given)
     assert "TUNER_ROOTS" not in str(error.value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ from model.errors import ModelError
 from model.literals import parse_yaml
 from model.registry import DEFAULT, get_model, model_names
 from tuner import space
-from tuner.assembly import StudyOptions, assemble, describe
+from tuner.assembly import Assembled, assemble, describe
 from tuner.dashboard.acting import acting
 from tuner.dashboard.components import text
 from tuner.dashboard.context import Context
@@ -27,15 +27,17 @@ from tuner.dashboard.pages.page import Page
 from tuner.dashboard.permission import require_write
 from tuner.engine.studies import creation
 from tuner.errors import TunerError
+from tuner.fields import StudyField, fields_of, read_texts
 from tuner.insight import installation
 from tuner.limits import check_limits, check_size
 from tuner.reach import check_reach
 from tuner.space import SearchSpace
+from tuner.specification import StudyOptions
 
 # The file that a pasted text counts as; a chosen file's suffix says what format it has.
 _NAME = "hyper.test"
-_FIELDS = ("params", "model", "dataset", "name", "sampler", "trials", "config")
-_SAMPLERS = ("auto", "exhaustive", "random", "tpe", "gp", "cmaes", "qmc")
+# What most people set; the other fields are folded up.
+_OPEN = ("model", "dataset", "name", "sampler", "max_trials", "config")
 
 
 def _layout(_context: Context) -> Component:
@@ -79,52 +81,7 @@ def _layout(_context: Context) -> Component:
                     html.Section(
                         className="card span-5 form",
                         children=[
-                            dmc.Select(
-                                id="launch-model",
-                                label="Model",
-                                data=models,
-                                value=model,
-                                allowDeselect=False,
-                            ),
-                            dmc.Select(
-                                id="launch-dataset",
-                                label="Data set",
-                                data=datasets,
-                                value=datasets[0] if datasets else None,
-                                searchable=True,
-                                description=None if datasets else "There is none yet: tuner data get ml-100k",
-                            ),
-                            dmc.TextInput(
-                                id="launch-name", label="Name", placeholder="derived from the content", debounce=300
-                            ),
-                            html.Div(
-                                className="pair",
-                                children=[
-                                    dmc.Select(
-                                        id="launch-sampler",
-                                        label="Sampler",
-                                        data=list(_SAMPLERS),
-                                        value="auto",
-                                        allowDeselect=False,
-                                    ),
-                                    dmc.NumberInput(
-                                        id="launch-trials",
-                                        label="Trials at most",
-                                        placeholder="whole space, or 100",
-                                        min=1,
-                                        allowDecimal=False,
-                                    ),
-                                ],
-                            ),
-                            dmc.Textarea(
-                                id="launch-config",
-                                label="Configuration",
-                                description="Fixed values, as in RecBole's YAML files",
-                                placeholder="train_batch_size: 1024\nepochs: 50",
-                                minRows=4,
-                                autosize=True,
-                                className="mono",
-                            ),
+                            *controls(_known(models, model, datasets)),
                             html.Button("Launch", id="launch-go", className="button primary", type="button"),
                             html.Div(id="launch-message", role="alert"),
                         ],
@@ -133,6 +90,67 @@ def _layout(_context: Context) -> Component:
             ),
         ]
     )
+
+
+def controls(known: Mapping[str, Component], kind: type[StudyOptions] = StudyOptions) -> list[Component]:
+    """A control for every field of a study; what is left empty is left out.
+
+    Args:
+        known: controls of the fields whose values this installation knows, by name.
+    """
+    every = {field.name: known[field.name] if field.name in known else _control(field) for field in fields_of(kind)}
+    folded = [control for name, control in every.items() if name not in _OPEN]
+    return [
+        *(every[name] for name in _OPEN),
+        html.Details([html.Summary("More"), html.Div(folded, className="form")]),
+    ]
+
+
+def _known(models: list[str], model: str | None, datasets: list[str]) -> dict[str, Component]:
+    described = {field.name: field for field in fields_of(StudyOptions)}
+    return {
+        "model": dmc.Select(
+            id=_id("model"), label=described["model"].label, data=models, value=model, allowDeselect=False
+        ),
+        "dataset": dmc.Select(
+            id=_id("dataset"),
+            label=described["dataset"].label,
+            data=datasets,
+            value=datasets[0] if datasets else None,
+            searchable=True,
+            description=None if datasets else "There is none yet: tuner data get ml-100k",
+        ),
+        "config": dmc.Textarea(
+            id=_id("config"),
+            label=described["config"].label,
+            description="Fixed values, as in RecBole's YAML files",
+            placeholder="train_batch_size: 1024\nepochs: 50",
+            minRows=4,
+            autosize=True,
+            className="mono",
+        ),
+    }
+
+
+def _control(field: StudyField) -> Component:
+    control: Component
+    what = {
+        "id": _id(field.name),
+        "label": field.label,
+        "description": field.description,
+        "placeholder": field.default_text,
+    }
+    if field.kind == "yes or no" or (field.choices and field.kind in ("structure", "one of")):
+        control = dmc.Select(**what, data=list(field.choices) or ["true", "false"], clearable=True)
+    elif field.kind in ("whole number", "number"):
+        control = dmc.NumberInput(**what, allowDecimal=field.kind == "number", debounce=300)
+    else:
+        control = dmc.TextInput(**what, debounce=300)
+    return control
+
+
+def _id(name: str) -> str:
+    return f"launch-{name.replace('_', '-')}"
 
 
 def _tunable() -> list[str]:
@@ -178,30 +196,34 @@ def _register(app: Dash, context: Context) -> None:
         except TunerError as error:
             return no_update, no_update, _problem(str(error)), None
 
+    fields = {field.name: _id(field.name) for field in fields_of(StudyOptions)}
+
     @app.callback(
         Output("launch-space", "children"),
         Input("launch-params", "value"),
-        Input("launch-model", "value"),
-        Input("launch-dataset", "value"),
-        Input("launch-config", "value"),
         Input("launch-source", "children"),
+        *(Input(control, "value") for control in fields.values()),
     )
-    async def explain(params: str | None, *fields: Any) -> Any:
-        return await to_thread.run_sync(_explained, params or "", *fields)
-
-    fields = [State(f"launch-{field}", "value") for field in _FIELDS]
+    async def explain(params: str | None, source: str | None, *values: Any) -> Any:
+        given = dict(zip(fields, values, strict=True))
+        return await to_thread.run_sync(_explained, context, params or "", source, given)
 
     @acting(
         app,
         [Output("location", "pathname", allow_duplicate=True), Output("launch-message", "children")],
         [Input("launch-go", "n_clicks")],
-        [*fields, State("launch-source", "children")],
+        [
+            State("launch-params", "value"),
+            State("launch-source", "children"),
+            *(State(control, "value") for control in fields.values()),
+        ],
         running=[(Output("launch-go", "disabled"), True, False)],
     )
-    async def launch(_clicked: str, params: str | None, *fields: Any) -> tuple[Any, Any]:
+    async def launch(_clicked: str, params: str | None, source: str | None, *values: Any) -> tuple[Any, Any]:
+        given = dict(zip(fields, values, strict=True))
         try:
             require_write()
-            name = await to_thread.run_sync(_launch, context, params or "", *fields)
+            name = await to_thread.run_sync(_launch, context, params or "", source, given)
         except ValidationError as error:
             return no_update, _problem(describe(error))
         except (TunerError, ModelError) as error:
@@ -209,33 +231,26 @@ def _register(app: Dash, context: Context) -> None:
         return f"/studies/{quote(name, safe='')}", None
 
 
-def _launch(
-    context: Context,
-    params: str,
-    model: str | None,
-    dataset: str | None,
-    name: str | None,
-    sampler: str | None,
-    trials: Any,
-    config: str | None,
-    source: str | None,
-) -> str:
+def _launch(context: Context, params: str, source: str | None, given: Mapping[str, Any]) -> str:
     """Create the study and return its name; raises what the REST service answers with a problem."""
-    options = StudyOptions.model_validate(
-        {
-            "name": name or None,
-            "model": model,
-            "dataset": dataset,
-            "sampler": sampler or "auto",
-            "max_trials": trials or None,
-            "config": parse_yaml((config or "").encode(), "Configuration"),
-        }
-    )
+    assembled = _assembled(context, _options(given), space.parse(params, source or _NAME))
+    return creation.create(context.database, context.settings, assembled.specification, assembled.space).name
+
+
+def _assembled(context: Context, options: StudyOptions, found: SearchSpace) -> Assembled:
+    """What is launched; raises what it may not be."""
     check_size(options.config, "Configuration")
-    assembled = assemble(options, space.parse(params, source or _NAME))
+    assembled = assemble(options, found)
     check_limits(assembled.specification)
     check_reach(assembled.specification, context.settings)
-    return creation.create(context.database, context.settings, assembled.specification, assembled.space).name
+    return assembled
+
+
+def _options(given: Mapping[str, Any]) -> StudyOptions:
+    """The fields of the form; those that were left empty are left out."""
+    config = parse_yaml((given.get("config") or "").encode(), "Configuration")
+    filled = {name: value for name, value in given.items() if value not in (None, "")}
+    return StudyOptions.model_validate(read_texts(StudyOptions, filled | {"config": config}))
 
 
 def _text_of(contents: str, name: str) -> str:
@@ -247,31 +262,28 @@ def _text_of(contents: str, name: str) -> str:
     return space.decode(base64.b64decode(contents.partition(",")[2]), name)
 
 
-def _explained(
-    params: str, model: str | None, dataset: str | None, config: str | None, source: str | None
-) -> list[Component]:
+def _explained(context: Context, params: str, source: str | None, given: Mapping[str, Any]) -> list[Component]:
     """What the space means and what is remarked about it, as REST answers it; or everything that is wrong."""
     problems: list[str] = []
     found: SearchSpace | None = None
-    fixed: dict[str, Any] = {}
+    options: StudyOptions | None = None
     # The two texts are apart, so that what is wrong with one does not hide what is wrong with the other.
     try:
         found = space.parse(params, source or _NAME)
     except TunerError as error:
         problems.append(str(error))
     try:
-        fixed = parse_yaml((config or "").encode(), "Configuration")
+        options = _options(dict(given) | {"dataset": given.get("dataset") or "none-chosen-yet"})
+    except ValidationError as error:
+        problems.append(describe(error))
     except ModelError as error:
         problems.append(str(error))
-    if found is None or problems:
+    if found is None or options is None:
         return [_problem(problem) for problem in problems]
-    if model is None:
+    if options.model is None:
         return [_meant(found, found.notes)]
     try:
-        options = StudyOptions(model=model, dataset=dataset or "none-chosen-yet", config=fixed)
-        return [_meant(found, assemble(options, found).notes)]
-    except ValidationError as error:
-        return [_problem(describe(error))]
+        return [_meant(found, _assembled(context, options, found).notes)]
     except (TunerError, ModelError) as error:
         return [_problem(str(error)), _meant(found, found.notes)]
 

@@ -13,7 +13,7 @@ from tuner.engine.studies import additions, creation, steering
 from tuner.insight import installation, reports
 from tuner.insight.kept_importance import KEEPER
 from tuner.insight.summaries import Importances, StudySummary
-from tuner.service.dependencies import STUDY_BODY, DatabaseOf, SettingsOf, read_study
+from tuner.service.dependencies import DatabaseOf, SettingsOf, read_study
 from tuner.service.schemas import BudgetRequest, StagePage, StudyCreated, StudyPage
 from tuner.specification import MOST, StudySpecification
 from tuner.store import StudyState
@@ -25,7 +25,7 @@ Evaluator = Literal["auto", "fanova", "ped_anova", "mean_decrease_impurity"]
 _VERBS = {"pause": steering.pause, "resume": steering.resume, "stop": steering.stop, "cancel": steering.cancel}
 
 
-@router.post("", status_code=201, openapi_extra=STUDY_BODY)
+@router.post("", status_code=201)
 def create_study(
     study: Annotated[Assembled, Depends(read_study)],
     response: Response,
