@@ -115,3 +115,7 @@ class SettingsError(TunerError):
 
 class WrongStore(TunerError):
     """The artifact folder is not the database's."""
+
+
+class StoreAway(TunerError):
+    """The database's artifact folder is not there just now."""

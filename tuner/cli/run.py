@@ -32,7 +32,7 @@ from tuner.cli.serve import WorkersPerGpu
 from tuner.engine.files.artifact_store import join_store
 from tuner.engine.fleet.supervisor import Supervisor
 from tuner.engine.studies import additions, creation, steering
-from tuner.errors import SpecificationError, StudyNotFound
+from tuner.errors import SpecificationError, StoreAway, StudyNotFound
 from tuner.insight import installation, reports, snapshot
 from tuner.insight.snapshot import Snapshot
 from tuner.settings import Settings
@@ -74,7 +74,10 @@ def run_study(
     if output_file is not None:
         check_writable(output_file.absolute().parent, "--output_file")
     with open_database(settings) as database:
-        join_store(database, settings.artifacts)
+        try:
+            join_store(database, settings.artifacts)
+        except StoreAway as away:
+            err.print(escape(f"{away} The workers wait for it."), soft_wrap=True)
         _create_or_resume(database, settings, assembled)
         last = _run(database, settings, specification.name)
         print_outcome(last.study)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from tuner.access import check_start, needs_token
-from tuner.cli.environment import check_writable, open_database, out, read_settings
+from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.server import address, bind, login_address, make_server
 from tuner.engine.files.artifact_store import join_store
+from tuner.errors import StoreAway
 
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port. Default: TUNER_PORT, 8000.")]
 Host = Annotated[str | None, typer.Option("--host", help="Address. Default: TUNER_HOST, 127.0.0.1.")]
@@ -44,7 +46,10 @@ def serve(
         check_start(settings, database)
         asks = needs_token(settings, database)
         if settings.workers != 0:
-            join_store(database, settings.artifacts)
+            try:
+                join_store(database, settings.artifacts)
+            except StoreAway as away:
+                err.print(escape(f"{away} The workers wait for it."), soft_wrap=True)
     with bind(settings) as listener:
         url = address(settings, listener)
         out.print(f"Rectuner is at {url} (API: {url}/docs). Ctrl-C stops it.", soft_wrap=True)

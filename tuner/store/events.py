@@ -22,7 +22,7 @@ KINDS: dict[str, str] = {
     "confirm": "Confirmations were added, or left out.",
     "baseline": "The baseline could not be computed.",
     "advice": "How its validation could be made cheaper.",
-    "outage": "A trial met storage that is full or away; it will be continued.",
+    "outage": "A trial met storage that is full or away and will be continued, or a worker that starts waits for it.",
     "damaged": "A checkpoint was not as it was written; it was set aside, and its epochs are run again.",
     "retry": "A trial failed in a way that may pass, and will be tried again.",
     "trial_failed": "A trial failed.",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,12 +16,12 @@ from stored import store
 from tuner.engine.files.artifact_store import FILE, adopt_store, check_store, join_store
 from tuner.engine.fleet.supervisor import Supervisor
 from tuner.engine.studies import steering
-from tuner.engine.work import entry
+from tuner.engine.work import entry, outage_watch
 from tuner.engine.work.entry import run_worker
-from tuner.errors import WrongStore
+from tuner.errors import StoreAway, WrongStore
 from tuner.settings import Settings
 from tuner.store import Database, TrialState
-from tuner.store.tables import Checkpoint, Slot, StageEpoch, Study
+from tuner.store.tables import Checkpoint, Event, Slot, StageEpoch, Study
 
 Create = Callable[..., int]
 
@@ -124,3 +128,101 @@ def test_where_the_folder_was_unmounted_nothing_is_missed_and_nothing_written(
     with database.session() as session:
         assert session.scalars(sa.select(Checkpoint.epoch)).all() == before
     assert list(settings.artifacts.iterdir()) == []
+
+
+@pytest.fixture
+def away(database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the folder's file system is now, which was mounted when a worker last looked."""
+    monkeypatch.setattr(outage_watch, "LOOK_SECONDS", 0.05)
+    join_store(database, settings.artifacts)
+    return settings.artifacts.rename(settings.artifacts.with_name("unmounted"))
+
+
+def waiting(database: Database) -> list[str]:
+    """What workers that wait for the folder have said."""
+    with database.session() as session:
+        return list(session.scalars(sa.select(Event.message).where(Event.kind == "outage")))
+
+
+@contextmanager
+def once_it_waits(database: Database, step: Callable[[], object]) -> Iterator[None]:
+    """Do something as soon as a worker has said that it waits."""
+
+    def run() -> None:
+        while not waiting(database):
+            time.sleep(0.02)
+        step()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield
+    thread.join()
+
+
+@pytest.mark.parametrize("there", ["no folder", f"no file {FILE}"])
+def test_a_worker_that_starts_while_its_folder_is_away_waits_for_it(
+    database: Database, settings: Settings, create: Create, away: Path, there: str
+) -> None:
+    create(space={"width": [4]})
+    shutil.rmtree(settings.artifacts)  # which creating a study makes
+    if there != "no folder":
+        settings.artifacts.mkdir()  # an empty folder stands where the file system was mounted
+
+    def bring_back() -> None:
+        if settings.artifacts.exists():
+            settings.artifacts.rmdir()
+        away.rename(settings.artifacts)
+
+    with once_it_waits(database, bring_back):
+        run_worker(settings, exit_when_idle=True)
+    (said,) = waiting(database)
+    assert "A worker that starts on " in said
+    assert f"the artifact folder is away: this machine last found it here, and now there is {there}. Mount it." in said
+    with database.session() as session:
+        assert session.scalars(sa.select(Slot.state)).all() == [TrialState.COMPLETED]
+        assert session.scalars(sa.select(Slot.attempt)).all() == [1]
+
+
+def test_a_worker_that_waits_for_its_folder_refuses_another_one(
+    database: Database, settings: Settings, create: Create, away: Path
+) -> None:
+    create(space={"width": [4]})
+    neighbour = Database(f"sqlite:///{settings.artifacts.with_name('neighbour.db')}")
+    neighbour.upgrade()
+    with (
+        once_it_waits(database, lambda: join_store(neighbour, settings.artifacts)),
+        pytest.raises(WrongStore, match="is another database's"),
+    ):
+        run_worker(settings, exit_when_idle=True)
+    neighbour.close()
+    with database.session() as session:
+        assert session.scalars(sa.select(Slot.attempt)).all() == [0]
+
+
+def test_a_worker_that_waits_for_its_folder_goes_on_with_the_one_that_is_adopted(
+    database: Database, settings: Settings, create: Create, away: Path
+) -> None:
+    create(space={"width": [4]})
+    with once_it_waits(database, lambda: adopt_store(database, settings.artifacts)):
+        run_worker(settings, exit_when_idle=True)
+    with database.session() as session:
+        assert session.scalars(sa.select(Slot.state)).all() == [TrialState.COMPLETED]
+
+
+def test_a_worker_without_work_does_not_wait_for_its_folder(database: Database, settings: Settings, away: Path) -> None:
+    run_worker(settings, exit_when_idle=True)
+    assert len(waiting(database)) == 1
+    assert not settings.artifacts.exists()
+
+
+def test_a_supervisor_begins_while_the_folder_is_away(database: Database, settings: Settings, away: Path) -> None:
+    supervisor = Supervisor(settings)
+    supervisor.start()
+    supervisor.stop()
+
+
+def test_a_folder_that_can_not_be_read_is_away(database: Database, settings: Settings, away: Path) -> None:
+    """A folder where the file should be stands for what no test can make: a server that does not answer."""
+    (settings.artifacts / FILE).mkdir(parents=True)
+    with pytest.raises(StoreAway, match=r"the artifact folder is away: Is a directory\. Mount it\."):
+        check_store(database, settings.artifacts)

@@ -16,6 +16,7 @@ from tuner.engine.fleet.executor import Executor
 from tuner.engine.fleet.local import LocalExecutor
 from tuner.engine.fleet.machine import own_gpus, workers_wanted
 from tuner.engine.patience import UNAVAILABLE
+from tuner.errors import StoreAway
 from tuner.settings import Settings
 from tuner.store import Database, TrialState
 from tuner.store import events as event_rows
@@ -59,10 +60,14 @@ class Supervisor:
         """Begin; studies that were running when the last service ended go on by themselves.
 
         Raises:
-            WrongStore: the artifact folder is not the database's, so no worker would begin.
+            WrongStore: the artifact folder is not the database's, so no worker would begin. One that is away is waited
+                for by the workers.
         """
         if self.wanted:
-            join_store(self._database, self.settings.artifacts)
+            try:
+                join_store(self._database, self.settings.artifacts)
+            except StoreAway as away:
+                _log.warning("The workers wait: %s", away)
         self._thread.start()
 
     def stop(self) -> None:

@@ -10,7 +10,6 @@ import sys
 import optuna
 import torch
 
-from tuner.engine.files.artifact_store import join_store
 from tuner.engine.patience import patiently
 from tuner.engine.work.worker import WorkerLoop, WorkerOptions
 from tuner.errors import TunerError
@@ -40,7 +39,6 @@ def run_with(settings: Settings, options: WorkerOptions) -> None:
     database = Database(settings.database)
     patiently(database.upgrade)
     try:
-        join_store(database, settings.artifacts)
         WorkerLoop(database, settings, options).run()
     finally:
         database.close()

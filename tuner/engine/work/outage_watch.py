@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import socket
 import time
 from pathlib import Path
 
@@ -11,9 +14,11 @@ from sqlalchemy.orm import Session
 from model.data.catalog import cache_root
 from model.registry import parameters_of
 from tuner.engine.course.sweep import MAX_LOSSES
+from tuner.engine.files.artifact_store import join_store
 from tuner.engine.outage import DATABASE, Outage, Places
 from tuner.engine.patience import patiently
 from tuner.engine.work.failures import RETRY_DELAY_SECONDS
+from tuner.errors import StoreAway
 from tuner.store import Database, StudyState
 from tuner.store import claims as claim_rows
 from tuner.store import events as event_rows
@@ -41,7 +46,28 @@ class OutageWatch:
         self._database, self._root = database, root
         self._worker_id, self._study_id = worker_id, study_id
         self._away: Places | None = None
+        self._joined = True
         self._looked = 0.0
+
+    def begin(self) -> None:
+        """Look whether the artifact folder is the database's. One that is away is waited for, with nothing claimed.
+
+        Raises:
+            WrongStore: it is another one.
+            OSError: the folder of a database that has none yet can't be read or written.
+        """
+        try:
+            patiently(lambda: join_store(self._database, self._root))
+        except StoreAway as away:
+            self._joined = False
+            message = f"A worker that starts on {socket.gethostname()} (process {os.getpid()}) waits: {away}"
+            _log.warning("%s", message)
+
+            def step() -> None:
+                with self._database.transaction() as session:
+                    event_rows.add_event(session, None, "outage", message)
+
+            patiently(step, also_full=True)
 
     def met(self, claim: Claim, error: Exception) -> bool:
         """Give the trial back if the error is an outage; False: it is something else."""
@@ -60,14 +86,25 @@ class OutageWatch:
         return True
 
     def may_claim(self) -> bool:
-        """Whether the worker has what trials need, as far as it knows."""
+        """Whether the worker has what trials need, as far as it knows.
+
+        Raises:
+            WrongStore: what stands now where the artifact folder was away is another one.
+        """
+        if not self._joined and self._is_due():
+            with contextlib.suppress(StoreAway):
+                patiently(lambda: join_store(self._database, self._root))
+                self._joined = True
+                _log.warning("The artifact folder is there again.")
+        if not self._joined:
+            return False
         if self._away is not None and self._is_due() and self._away.probe() is None:
             self._away = None
         return self._away is None
 
     def look(self) -> None:
         """Let studies go on that an outage paused, if this worker finds what they need."""
-        if self._away is None and self._is_due():
+        if self._joined and self._away is None and self._is_due():
             patiently(self._resume, also_full=True)
 
     def _is_due(self) -> bool:

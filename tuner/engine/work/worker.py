@@ -82,6 +82,7 @@ class WorkerLoop:
         self._state = WorkerState.IDLE
 
     def run(self) -> None:
+        self.outages.begin()
         register(self.database, self.worker_id, self.settings.lease_seconds)
         self.keeper.start()
         try:
