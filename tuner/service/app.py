@@ -20,6 +20,7 @@ from tuner.engine.fleet.supervisor import Supervisor
 from tuner.service import headers, login, problems, study_body
 from tuner.service.access import Access, Doorkeeper
 from tuner.service.body_limit import BodyLimit
+from tuner.service.event_stream import EventStream
 from tuner.service.headers import SafeHeaders
 from tuner.service.origin import OwnOrigin
 from tuner.service.routes import datasets, events, models, results, stages, studies, system, trials
@@ -113,6 +114,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         await run_in_threadpool(database.upgrade)
         app.state.database = database
+        app.state.event_stream = EventStream(database)
         supervisor = Supervisor(settings)
         supervisor.start()
         try:

@@ -18,6 +18,7 @@ KINDS: dict[str, str] = {
     "created": "The study was created.",
     "warm_start": "What it took over from another study.",
     **{str(state): f"The study became {state}, and why." for state in StudyState},
+    "deleted": "A study was deleted.",
     "budget": "Its number of trials was changed.",
     "confirm": "Confirmations were added, or left out.",
     "baseline": "The baseline could not be computed.",
@@ -45,6 +46,16 @@ def add_event(session: Session, study_id: int | None, kind: str, message: str, *
 def count(session: Session, *conditions: ColumnElement[bool]) -> int:
     """The number of events that meet the conditions."""
     return session.scalar(select(func.count()).select_from(Event).where(*conditions)) or 0
+
+
+def newest_id(session: Session) -> int:
+    """The id of the newest event, 0 when there is none."""
+    return session.scalar(select(func.max(Event.id))) or 0
+
+
+def ids_after(session: Session, event_id: int, limit: int) -> Sequence[int]:
+    """Ids of the events after that one, in their order."""
+    return session.scalars(select(Event.id).where(Event.id > event_id).order_by(Event.id).limit(limit)).all()
 
 
 def read(

@@ -17,6 +17,7 @@ from tuner.engine.studies.record import StudyRecord, record
 from tuner.errors import StudyStateError
 from tuner.settings import Settings
 from tuner.store import Database, StudyState, TrialState
+from tuner.store import events as event_rows
 from tuner.store import slots as slot_rows
 from tuner.store import studies as study_rows
 from tuner.store.tables import Slot, Study, utc_now
@@ -129,6 +130,9 @@ def delete(database: Database, settings: Settings, name_or_id: str | int) -> Non
             optuna.delete_study(study_name=study.optuna_name, storage=database.storage)
     shutil.rmtree(study_folder(settings.artifacts, study.id), ignore_errors=True)
     with database.transaction() as session:
+        # Its own events go with it, this one stays: ids of events are never given out twice.
+        event_rows.add_event(session, None, "deleted", f"{study.name} was deleted.")
+        session.flush()
         session.delete(study_rows.find_study(session, study.id))
 
 
