@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from sqlalchemy.exc import DBAPIError
 
 from model.errors import ModelError
 from tuner.cli import cache, checkpoint, data, study, token, trial
@@ -75,7 +74,11 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments)
     except (TunerError, ModelError) as error:
         _fail(str(error))
-    except DBAPIError as error:
+    except Exception as error:
+        from sqlalchemy.exc import DBAPIError  # here, because most commands open no database
+
+        if not isinstance(error, DBAPIError):
+            raise
         _fail(f"The database can't be used: {error.orig}. Check TUNER_DATABASE_URL or TUNER_HOME.")
 
 

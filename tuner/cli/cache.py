@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.filesize import decimal
@@ -11,10 +11,9 @@ from rich.markup import escape
 from tuner.cli.environment import check_writable, open_database, out, read_settings
 from tuner.cli.json_output import AsJson, to_json
 from tuner.cli.stages import print_stages
-from tuner.engine.files.artifact_store import adopt_store, check_store
-from tuner.engine.files.verification import Verification, verify
-from tuner.engine.work.stage_cache import evict
-from tuner.insight import stages
+
+if TYPE_CHECKING:
+    from tuner.engine.files.verification import Verification
 
 app = typer.Typer(no_args_is_help=True, help="Checkpoints of shared pretraining: list, prune, verify.")
 
@@ -26,6 +25,8 @@ def list_cache(
     as_json: AsJson = False,
 ) -> None:
     """List shared stages, last used first, and what their checkpoints take."""
+    from tuner.insight import stages
+
     settings = read_settings()
     with open_database(settings) as database:
         page = stages.list_stages(database, limit=limit, offset=offset)
@@ -48,6 +49,10 @@ def prune_cache(
 
     Results, curves and finished trials stay. A trial that needs such a stage later trains it again.
     """
+    from tuner.engine.files.artifact_store import check_store
+    from tuner.engine.work.stage_cache import evict
+    from tuner.insight import stages
+
     settings = read_settings()
     with open_database(settings) as database:
         check_store(database, settings.artifacts)
@@ -69,6 +74,9 @@ def verify_cache(as_json: AsJson = False) -> None:
 
     What is damaged is moved to the folder damaged, where the last few are kept, and is trained again when it is needed.
     """
+    from tuner.engine.files.artifact_store import check_store
+    from tuner.engine.files.verification import verify
+
     settings = read_settings()
     with open_database(settings) as database:
         check_store(database, settings.artifacts)
@@ -97,6 +105,8 @@ def adopt_folder(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not a
     A folder that was moved needs nothing: its file store-id moves with it. Workers that use another folder have to be
     stopped first. What the folder lacks is trained again when it is needed.
     """
+    from tuner.engine.files.artifact_store import adopt_store
+
     settings = read_settings()
     check_writable(settings.artifacts, "TUNER_ARTIFACT_ROOT or TUNER_HOME")
     with open_database(settings) as database:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from model.conversion import convert_checkpoint
 from tuner.cli.environment import check_writable, out
 
 app = typer.Typer(no_args_is_help=True, help="Checkpoints: make RecBole's safe to load.")
@@ -26,6 +25,8 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the target.")] = False,
 ) -> None:
     """Write a checkpoint without the Python objects in it, so that any reader, RecBole included, loads it safely."""
+    from model.conversion import convert_checkpoint
+
     check_writable(target.absolute().parent, "TARGET")
     done = convert_checkpoint(source, target, overwrite=force)
     of = " ".join(filter(None, (done.model, done.dataset and f"on {done.dataset}"))) or "unknown model"

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from model.data import catalog
 from tuner.cli.environment import err, out, read_settings
-from tuner.insight import installation
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: which are at hand, and getting more.")
 
@@ -23,6 +22,8 @@ DataPath = Annotated[
 @app.command("ls")
 def list_datasets(data_path: DataPath = Path("dataset")) -> None:
     """List the data sets that can be used or fetched."""
+    from tuner.insight import installation
+
     read_settings()
     table = Table(box=None, pad_edge=False)
     for column in ("name", "where", "description"):

@@ -9,28 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from model.registry import BASELINE
-from tuner.access import check_start, needs_token
-from tuner.assembly import same_study
 from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.follow import follow
 from tuner.cli.outcome import beats_baseline, print_outcome
 from tuner.cli.requests import require_dataset
 from tuner.cli.serve import Port, Workers
-from tuner.cli.server import address, bind, serving
-from tuner.client import ApiError, Client
 from tuner.errors import SpecificationError
-from tuner.folder import read_study
-from tuner.insight.summaries import StudySummary
-from tuner.settings import Settings
-from tuner.specification import StudySpecification
-from tuner.store import StudyState, tokens
+from tuner.store import StudyState
 from tuner.store.states import Scope
+
+if TYPE_CHECKING:
+    from tuner.client import Client
+    from tuner.insight.summaries import StudySummary
+    from tuner.settings import Settings
+    from tuner.specification import StudySpecification
 
 _FOLDER = Path("studies/quickstart")
 _NOT_FOUND, _INTERRUPTED = 404, 130
@@ -49,6 +47,10 @@ def demo(
 
     Run again, it shows the finished study, or goes on with the unfinished one.
     """
+    from tuner.access import check_start, needs_token
+    from tuner.cli.server import address, bind, serving
+    from tuner.client import Client
+
     # What the service logs would break the live view.
     settings = read_settings(port=port, workers=workers, log_level="ERROR")
     specification = _read(folder)
@@ -79,6 +81,8 @@ def _token(settings: Settings, asks: bool) -> Iterator[str | None]:
     if not asks:
         yield None
         return
+    from tuner.store import tokens
+
     name = f"demo-{secrets.token_hex(4)}"
     with open_database(settings) as database:
         try:
@@ -92,6 +96,8 @@ def _read(folder: Path) -> StudySpecification:
         raise SpecificationError(
             f"There is no {folder} here. Go to the folder that Rectuner was cloned into, or give --folder."
         )
+    from tuner.folder import read_study
+
     return read_study(folder).specification
 
 
@@ -108,6 +114,9 @@ def _show(client: Client, specification: StudySpecification) -> bool:
 
 
 def _launch(client: Client, specification: StudySpecification) -> None:
+    from tuner.assembly import same_study
+    from tuner.client import ApiError
+
     name = specification.name
     try:
         existing = client.get_specification(name)

@@ -6,17 +6,16 @@ import platform
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 import typer
 from rich.markup import escape
 
 from tuner.cli.environment import check_writable, open_database, out, read_settings
-from tuner.engine.files.artifact_store import check_store
-from tuner.engine.fleet.machine import cores, own_gpus, workers_wanted
 from tuner.errors import SettingsError, TunerError
-from tuner.insight import installation
-from tuner.settings import Settings
+
+if TYPE_CHECKING:
+    from tuner.settings import Settings
 
 # A study with a shared pretraining leaves about a hundred checkpoints of a few megabytes.
 _ENOUGH_BYTES = 2_000_000_000
@@ -44,6 +43,8 @@ def examine() -> None:
 
 
 def _database(settings: Settings) -> str:
+    from tuner.insight import installation
+
     with open_database(settings) as database:
         health = installation.health(database)
         studies = ", ".join(f"{count} {state}" for state, count in health.studies.items()) or "no studies"
@@ -52,6 +53,8 @@ def _database(settings: Settings) -> str:
 
 
 def _artifacts(settings: Settings) -> str:
+    from tuner.engine.files.artifact_store import check_store
+
     check_writable(settings.artifacts, "TUNER_ARTIFACT_ROOT or TUNER_HOME")
     with open_database(settings) as database:
         check_store(database, settings.artifacts)
@@ -64,17 +67,23 @@ def _artifacts(settings: Settings) -> str:
 
 
 def _datasets(_settings: Settings) -> str:
+    from tuner.insight import installation
+
     at_hand = [dataset.name for dataset in installation.list_datasets(Path("dataset")) if dataset.folder]
     return ", ".join(at_hand) if at_hand else "none at hand yet; get one: tuner data get ml-100k"
 
 
 def _torch(_settings: Settings) -> str:
+    import torch
+
     if torch.cuda.is_available():
         return f"{torch.__version__} on {torch.cuda.get_device_name(0)}"
     return f"{torch.__version__} on the CPU ({platform.machine()})"
 
 
 def _processors(settings: Settings) -> str:
+    from tuner.engine.fleet.machine import cores, own_gpus, workers_wanted
+
     available = own_gpus()
     workers = workers_wanted(settings, available)
     return f"{cores()} cores, {len(available)} GPUs; {workers} workers of {settings.worker_threads} threads each"

@@ -7,14 +7,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
 from rich.console import Console
 
 from tuner.errors import SettingsError
-from tuner.settings import Settings
-from tuner.store import Database
+
+if TYPE_CHECKING:
+    from tuner.settings import Settings
+    from tuner.store import Database
 
 # highlight=False: rich would colour every number.
 out = Console(highlight=False)
@@ -27,6 +28,10 @@ def read_settings(**chosen: Any) -> Settings:
     Raises:
         SettingsError: a TUNER_* variable, or a flag, has an unusable value.
     """
+    from pydantic import ValidationError
+
+    from tuner.settings import Settings
+
     try:
         settings = Settings(**{key: value for key, value in chosen.items() if value is not None})
     except ValidationError as error:
@@ -46,6 +51,8 @@ def open_database(settings: Settings) -> Iterator[Database]:
     Raises:
         DatabaseError: it can't be reached, written, or is newer than this program.
     """
+    from tuner.store import Database
+
     database = Database(settings.database)
     try:
         database.upgrade()

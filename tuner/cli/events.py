@@ -10,12 +10,15 @@ from rich.markup import escape
 
 from tuner.cli.environment import open_database, out, read_settings
 from tuner.cli.json_output import AsJson, to_json
-from tuner.insight.events import KINDS, list_events
 from tuner.insight.summaries import EventSummary
 
 
 def _known(kind: str | None) -> str | None:
-    if kind is not None and kind not in KINDS:
+    if kind is None:
+        return None
+    from tuner.insight.events import KINDS
+
+    if kind not in KINDS:
         raise typer.BadParameter(f"There is no kind of event {kind!r}. Kinds: {', '.join(KINDS)}.")
     return kind
 
@@ -46,6 +49,8 @@ def show_study_events(
 
 
 def _print(name: str | None, kind: str | None, after: int | None, limit: int, offset: int, *, as_json: bool) -> None:
+    from tuner.insight.events import list_events
+
     with open_database(read_settings()) as database:
         page = list_events(database, name, kind=kind, after=after, limit=limit, offset=offset)
     if as_json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -12,8 +12,10 @@ from tuner.cli.environment import err, out
 from tuner.cli.follow import follow
 from tuner.cli.outcome import print_outcome
 from tuner.cli.requests import ConfigFiles, ParamsFile, Request, assemble_request, takes_fields
-from tuner.client import Client
 from tuner.store import StudyState
+
+if TYPE_CHECKING:
+    from tuner.client import Client
 
 Url = Annotated[str, typer.Option("--url", envvar="TUNER_URL", help="Address of the service.", show_default=True)]
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -32,6 +34,8 @@ def launch_study(
 
     Ctrl-C ends the view, not the study.
     """
+    from tuner.client import Client
+
     specification = assemble_request(Request(context.args, params_file, config_files, fields)).specification
     with Client(url) as client:
         created = client.create_study(specification)

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,9 +17,10 @@ from model.registry import BASELINE
 from tuner.cli.environment import out
 from tuner.cli.follow import duration, values
 from tuner.errors import SettingsError
-from tuner.insight.export import export
 from tuner.insight.summaries import Confirmation, StudySummary
-from tuner.store import Database
+
+if TYPE_CHECKING:
+    from tuner.store import Database
 
 
 def print_outcome(study: StudySummary, console: Console = out) -> None:
@@ -88,6 +89,8 @@ def write_result_file(database: Database, name: str, path: Path) -> None:
     Raises:
         SettingsError: the file can't be written.
     """
+    from tuner.insight.export import export
+
     _file_name, pieces = export(database, name, "recbole")
     _write(path, b"".join(pieces).decode())
 

@@ -8,24 +8,25 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
-from model.config import Config, load_config
 from model.data import catalog
 from model.errors import DatasetNotFound
 from model.registry import parameters_of
-from tuner import space
-from tuner.assembly import Assembled, assemble, describe
 from tuner.cli.data import fetch
 from tuner.cli.environment import err
 from tuner.errors import SpecificationError
 from tuner.fields import StudyField, fields_of, read_texts
-from tuner.folder import read_study
-from tuner.specification import StudyOptions, StudySpecification
+from tuner.specification import StudyOptions
+
+if TYPE_CHECKING:
+    from model.config import Config
+    from tuner.assembly import Assembled
+    from tuner.specification import StudySpecification
 
 # Unknown options are configuration, as in RecBole; the folder is among the rest, because an optional
 # argument would swallow the first of them.
@@ -145,6 +146,8 @@ def read_configuration(model: str, dataset: str | None, config_files: str | None
     Raises:
         SpecificationError, ConfigError: what is wrong with it.
     """
+    from model.config import load_config
+
     folders, command_line = _sort(rest)
     if folders:
         raise SpecificationError(f"One params file at a time; {folders[0]} is one too many.")
@@ -175,10 +178,15 @@ def _sort(rest: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _from_folder(folders: list[str], command_line: list[str], request: Request) -> Assembled:
+    from tuner.folder import read_study
+
     return read_study(folders[0], command_line, _options(request.fields))
 
 
 def _from_options(command_line: list[str], request: Request) -> Assembled:
+    from tuner import space
+    from tuner.assembly import assemble
+
     if request.params_file is None:
         raise SpecificationError("What is to be searched? Give --params_file=hyper.test, or a study folder.")
     return assemble(
@@ -193,4 +201,6 @@ def _options(fields: Mapping[str, str]) -> StudyOptions:
     try:
         return StudyOptions.model_validate(read_texts(StudyOptions, fields))
     except ValidationError as error:
+        from tuner.assembly import describe
+
         raise SpecificationError(f"--{describe(error)}") from None

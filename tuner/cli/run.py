@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from tuner.assembly import Assembled, same_study
 from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.follow import follow
 from tuner.cli.outcome import print_outcome, write_result_file
@@ -29,14 +28,15 @@ from tuner.cli.requests import (
     takes_fields,
 )
 from tuner.cli.serve import WorkersPerGpu
-from tuner.engine.files.artifact_store import join_store
-from tuner.engine.fleet.supervisor import Supervisor
-from tuner.engine.studies import additions, creation, steering
 from tuner.errors import SpecificationError, StoreAway, StudyNotFound
-from tuner.insight import installation, reports, snapshot
+from tuner.insight import snapshot
 from tuner.insight.snapshot import Snapshot
-from tuner.settings import Settings
-from tuner.store import Database, StudyState
+from tuner.store import StudyState
+
+if TYPE_CHECKING:
+    from tuner.assembly import Assembled
+    from tuner.settings import Settings
+    from tuner.store import Database
 
 _POLL_SECONDS = 0.5
 # What a shell reports for a process that Ctrl-C ended.
@@ -63,6 +63,8 @@ def run_study(
 
     Every other --key=value is configuration. Ctrl-C stops cleanly; the same command goes on.
     """
+    from tuner.engine.files.artifact_store import join_store
+
     assembled = assemble_request(Request(context.args, params_file, config_files, fields))
     specification = assembled.specification
     # Workers would write into the live view; what they have to say is shown from the database.
@@ -90,6 +92,10 @@ def run_study(
 
 def _create_or_resume(database: Database, settings: Settings, assembled: Assembled) -> None:
     """Create the study, or go on with the one of the same name if it is the same study."""
+    from tuner.assembly import same_study
+    from tuner.engine.studies import additions, creation, steering
+    from tuner.insight import installation, reports
+
     specification, name = assembled.specification, assembled.specification.name
     try:
         existing = installation.get_specification(database, name)
@@ -113,6 +119,8 @@ def _create_or_resume(database: Database, settings: Settings, assembled: Assembl
 
 def _run(database: Database, settings: Settings, name: str) -> Snapshot:
     """Keep workers and show the study until it rests; on Ctrl-C, stop the workers and exit."""
+    from tuner.engine.fleet.supervisor import Supervisor
+
     first = snapshot.take(database, name)
     if first.rests:
         return first

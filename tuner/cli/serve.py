@@ -7,10 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from tuner.access import check_start, needs_token
 from tuner.cli.environment import check_writable, err, open_database, out, read_settings
-from tuner.cli.server import address, bind, login_address, make_server
-from tuner.engine.files.artifact_store import join_store
 from tuner.errors import StoreAway
 
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port. Default: TUNER_PORT, 8000.")]
@@ -38,6 +35,10 @@ def serve(
     no_auth: NoAuth = False,
 ) -> None:
     """Serve the REST API and the dashboard, and run the studies that are launched."""
+    from tuner.access import check_start, needs_token
+    from tuner.cli.server import address, bind, login_address, make_server
+    from tuner.engine.files.artifact_store import join_store
+
     auth = "never" if no_auth else None
     settings = read_settings(host=host, port=port, workers=workers, workers_per_gpu=workers_per_gpu, auth=auth)
     check_writable(settings.artifacts, "TUNER_ARTIFACT_ROOT or TUNER_HOME")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from model.registry import DEFAULT, get_model, parameters_of
-from tuner import space
 from tuner.cli.environment import out
 from tuner.cli.requests import ConfigFiles, Dataset, read_configuration
-from tuner.space import SearchSpace, SpaceParameter
-from tuner.space.review import review_space
+
+if TYPE_CHECKING:
+    from tuner.space import SearchSpace, SpaceParameter
 
 
 def show_space(
@@ -30,6 +30,9 @@ def show_space(
 
     What will be fixed in the study can be given as there: --config_files, and --key=value.
     """
+    from tuner import space
+    from tuner.space.review import review_space
+
     searched = space.load(file)
     fixed = read_configuration(model, dataset, config_files, context.args)
     searched.check(parameters_of(model), fixed=fixed.given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -15,11 +15,11 @@ from tuner.cli.follow import values
 from tuner.cli.json_output import AsJson, to_json
 from tuner.cli.outcome import print_outcome
 from tuner.cli.stages import print_stages
-from tuner.engine.search.replay import replay
-from tuner.engine.studies import additions, steering
-from tuner.insight import importance, reports, stages
-from tuner.insight.summaries import Importances, StudySummary
+from tuner.insight.summaries import Importances
 from tuner.store import StudyState
+
+if TYPE_CHECKING:
+    from tuner.store import Database
 
 app = typer.Typer(no_args_is_help=True, help="Studies: list, look at, steer.")
 
@@ -34,6 +34,8 @@ def list_studies(
     as_json: AsJson = False,
 ) -> None:
     """List studies, newest first."""
+    from tuner.insight import reports
+
     with open_database(read_settings()) as database:
         page = reports.list_studies(database, state=state, limit=limit, offset=offset)
     if as_json:
@@ -55,9 +57,11 @@ def list_studies(
 @app.command("show")
 def show_study(name: Name, as_json: AsJson = False) -> None:
     """Show one study: state, progress, best trial, importances."""
+    from tuner.insight import reports
+
     with open_database(read_settings()) as database:
         study = reports.get_study(database, name)
-        found = None if as_json else importance.importances(database, name)
+        found = None if as_json else _find_importances(database, name)
     if as_json:
         typer.echo(to_json(dataclasses.asdict(study)))
         return
@@ -66,6 +70,16 @@ def show_study(name: Name, as_json: AsJson = False) -> None:
     print_outcome(study)
     if found is not None:
         out.print(escape(f"Importance: {_importances(found)}"), soft_wrap=True)
+
+
+def _find_importances(database: Database, name: str) -> Importances:
+    from tuner.insight import evidence
+
+    if (reason := evidence.lacking(database, name)) is not None:
+        return reason
+    from tuner.insight.importance import importances  # here, because it stands on Optuna
+
+    return importances(database, name)
 
 
 def _importances(found: Importances) -> str:
@@ -89,6 +103,8 @@ def show_stages(
     as_json: AsJson = False,
 ) -> None:
     """List the stages that the study's trials share, those with the most trials first."""
+    from tuner.insight import stages
+
     with open_database(read_settings()) as database:
         page = stages.list_stages(database, name, limit=limit, offset=offset)
     print_stages(page, as_json=as_json)
@@ -100,38 +116,49 @@ app.command("events")(show_study_events)
 @app.command("pause")
 def pause_study(name: Name) -> None:
     """Start no new trials; running ones go on."""
+    from tuner.engine.studies import steering
+
     with open_database(read_settings()) as database:
         steering.pause(database, name)
-        _tell(reports.get_study(database, name))
+        _tell(database, name)
 
 
 @app.command("resume")
 def resume_study(name: Name) -> None:
     """Go on with a paused or stopped study (workers: tuner serve, tuner worker)."""
+    from tuner.engine.studies import steering
+
     with open_database(read_settings()) as database:
         steering.resume(database, name)
-        _tell(reports.get_study(database, name))
+        _tell(database, name)
 
 
 @app.command("stop")
 def stop_study(name: Name) -> None:
     """Finish what runs, then end."""
+    from tuner.engine.studies import steering
+
     with open_database(read_settings()) as database:
         steering.stop(database, name)
-        _tell(reports.get_study(database, name))
+        _tell(database, name)
 
 
 @app.command("cancel")
 def cancel_study(name: Name) -> None:
     """End at once; running trials are abandoned."""
+    from tuner.engine.studies import steering
+
     with open_database(read_settings()) as database:
         steering.cancel(database, name)
-        _tell(reports.get_study(database, name))
+        _tell(database, name)
 
 
 @app.command("delete")
 def delete_study(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Delete a study that has ended, with its trials and files."""
+    from tuner.engine.studies import steering
+    from tuner.insight import reports
+
     settings = read_settings()
     with open_database(settings) as database:
         study = reports.get_study(database, name)
@@ -144,14 +171,18 @@ def delete_study(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", he
 @app.command("budget")
 def raise_budget(name: Name, max_trials: Annotated[int, typer.Argument(min=1, help="Trials in all.")]) -> None:
     """Let a study run more trials; one that had ended goes on."""
+    from tuner.engine.studies import additions
+
     with open_database(read_settings()) as database:
         additions.raise_budget(database, name, max_trials)
-        _tell(reports.get_study(database, name))
+        _tell(database, name)
 
 
 @app.command("replay")
 def replay_study(name: Name, as_json: AsJson = False) -> None:
     """Ask the sampler again, and say for which trials it would choose otherwise (exit code 1)."""
+    from tuner.engine.search.replay import replay
+
     with open_database(read_settings()) as database:
         found = replay(database, name)
     if as_json:
@@ -166,6 +197,10 @@ def replay_study(name: Name, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _tell(study: StudySummary) -> None:
+def _tell(database: Database, name: str) -> None:
+    """Say what the study does now."""
+    from tuner.insight import reports
+
+    study = reports.get_study(database, name)
     reason = f" ({study.reason})" if study.reason else ""
     out.print(escape(f"{study.name} is {study.state}{reason}."))

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from tuner.cli.environment import err, open_database, out, read_settings
 from tuner.cli.json_output import AsJson, to_json
-from tuner.store import tokens
 from tuner.store.states import Scope
 
 app = typer.Typer(no_args_is_help=True, help="Tokens that the service asks for: create, list, revoke.")
@@ -26,6 +25,8 @@ def create_token(
     scope: Annotated[Scope, typer.Option("--scope", help="read: look only; write: launch and steer.")] = Scope.WRITE,
 ) -> None:
     """Create a token and print it; it can't be shown again."""
+    from tuner.store import tokens
+
     with open_database(read_settings()) as database:
         secret = tokens.create_token(database, name, scope)
     typer.echo(secret)
@@ -39,6 +40,8 @@ def create_token(
 @app.command("ls")
 def list_tokens(as_json: AsJson = False) -> None:
     """List tokens, newest first, with their last use."""
+    from tuner.store import tokens
+
     with open_database(read_settings()) as database:
         found = tokens.list_tokens(database)
     if as_json:
@@ -57,6 +60,8 @@ def list_tokens(as_json: AsJson = False) -> None:
 @app.command("revoke")
 def revoke_token(name: Name) -> None:
     """Let nobody in with this token any more, browsers that logged in with it included."""
+    from tuner.store import tokens
+
     with open_database(read_settings()) as database:
         tokens.revoke_token(database, name)
     out.print(escape(f"{name} is revoked."), soft_wrap=True)

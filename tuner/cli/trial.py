@@ -11,17 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from model.literals import parse_literal
-from model.pictures import find_picture, restore, save_html
 from model.registry import get_model
 from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.follow import duration, values
 from tuner.cli.json_output import AsJson, to_json
-from tuner.engine.files.weights import read_weights, trial_weights, weights_name
-from tuner.engine.studies import additions
-from tuner.engine.work.lease import Interrupted
-from tuner.engine.work.retraining import retrain
 from tuner.errors import SettingsError, SpaceError
-from tuner.insight import reports
 from tuner.insight.summaries import TrialDetail, TrialSummary
 from tuner.store import TrialState
 
@@ -43,6 +37,8 @@ def list_trials(
     as_json: AsJson = False,
 ) -> None:
     """List the trials of a study."""
+    from tuner.insight import reports
+
     _check_order(order)
     with open_database(read_settings()) as database:
         page = reports.list_trials(database, study, state=state, order=order, limit=limit, offset=offset)
@@ -62,6 +58,8 @@ def list_trials(
 @app.command("show")
 def show_trial(study: Study, number: Number, as_json: AsJson = False) -> None:
     """Show one trial with its results, error and epochs."""
+    from tuner.insight import reports
+
     with open_database(read_settings()) as database:
         trial = reports.get_trial(database, study, number)
     if as_json:
@@ -82,6 +80,8 @@ def show_trial(study: Study, number: Number, as_json: AsJson = False) -> None:
 @app.command("retry")
 def retry_trial(study: Study, number: Number) -> None:
     """Run a failed trial's parameters again, as a new trial."""
+    from tuner.engine.studies import additions
+
     with open_database(read_settings()) as database:
         additions.retry_trial(database, study, number)
     out.print(f"The parameters of trial {number} will be run again.")
@@ -95,6 +95,8 @@ def enqueue_trial(
     ],
 ) -> None:
     """Run a trial with these values before the others; the study's budget grows by one."""
+    from tuner.engine.studies import additions
+
     given = {}
     for assignment in assignments:
         key, equals, value = assignment.removeprefix("--").partition("=")
@@ -118,6 +120,8 @@ def export_trial(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """Write a trial's weights, those of its best epoch, as a checkpoint that RecBole loads too."""
+    from tuner.engine.files.weights import read_weights
+
     settings = read_settings()
     with open_database(settings) as database:
         weights = read_weights(database, settings.artifacts, study, number)
@@ -144,6 +148,11 @@ def retrain_trial(
 
     Exit code 1: they are written, but the results are not those that the study has.
     """
+    from tuner.engine.files.weights import weights_name
+    from tuner.engine.work.lease import Interrupted
+    from tuner.engine.work.retraining import retrain
+    from tuner.insight import reports
+
     settings = read_settings()
     with open_database(settings) as database:
         target = output or Path(weights_name(reports.get_study(database, study).name, number))
@@ -186,6 +195,10 @@ def draw_picture(
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("picture.html"),
 ) -> None:
     """Draw what a trial's model sees in a user, as a page that needs no network."""
+    from model.pictures import find_picture, restore, save_html
+    from tuner.engine.files.weights import trial_weights
+    from tuner.insight import reports
+
     settings = read_settings()
     with open_database(settings) as database:
         model = reports.get_study(database, study).model
@@ -204,6 +217,8 @@ def _refuse_to_overwrite(target: Path, force: bool) -> None:
 
 
 def _check_order(order: str) -> None:
+    from tuner.insight import reports
+
     if order.removeprefix("-") not in reports.TRIAL_ORDERS:
         known = ", ".join(reports.TRIAL_ORDERS)
         raise typer.BadParameter(f"{order!r}. Orders: {known}, with - in front for descending.")

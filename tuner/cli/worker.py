@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from tuner.cli.environment import check_writable, read_settings
-from tuner.engine.work.entry import run_worker
 
 
 def work(
@@ -18,6 +17,8 @@ def work(
     ] = False,
 ) -> None:
     """Run trials of the studies in the database until Ctrl-C, which finishes the epoch first."""
+    from tuner.engine.work.entry import run_worker
+
     settings = read_settings()
     check_writable(settings.artifacts, "TUNER_ARTIFACT_ROOT or TUNER_HOME")
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -1,18 +1,17 @@
-"""Finding studies, and the verbs that people have for them."""
+"""Finding studies, and the verbs that people have for them.
+
+Where a verb needs Optuna it is imported within: the others are quick on the command line.
+"""
 
 from __future__ import annotations
 
 import shutil
 
-import optuna
 from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
-from tuner.engine.course import confirmation
-from tuner.engine.course.ending import end_soon
 from tuner.engine.files.artifact_store import check_store
 from tuner.engine.files.artifacts import study_folder
-from tuner.engine.search.optuna_log import optuna_quiet
 from tuner.engine.studies.record import StudyRecord, record
 from tuner.errors import StudyStateError
 from tuner.settings import Settings
@@ -70,6 +69,9 @@ def stop(database: Database, name_or_id: str | int) -> StudyRecord:
     Raises:
         StudyStateError: the study has ended otherwise.
     """
+    from tuner.engine.course import confirmation
+    from tuner.engine.course.ending import end_soon
+
     with database.transaction() as session:
         study = study_rows.find_study(session, name_or_id, lock=True)
         if study.state not in (StudyState.STOPPED, StudyState.STOPPING):
@@ -116,6 +118,10 @@ def delete(database: Database, settings: Settings, name_or_id: str | int) -> Non
         StudyStateError: it has not ended, or trials of it are still being abandoned.
         WrongStore: the artifact folder is another database's, and so are the files in it.
     """
+    import optuna
+
+    from tuner.engine.search.optuna_log import optuna_quiet
+
     with database.session() as session:
         study = study_rows.find_study(session, name_or_id)
         running = slot_rows.count_running(session, study.id)
