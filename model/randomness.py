@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
 import torch
 
 
@@ -28,8 +27,3 @@ def torch_generator(seed: int, *names: str | int, device: torch.device | str = "
     generator = torch.Generator(device=device)
     generator.manual_seed(derive_seed(seed, *names))
     return generator
-
-
-def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:
-    """A fresh numpy generator for the named stream."""
-    return np.random.default_rng(derive_seed(seed, *names))

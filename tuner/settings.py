@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, computed_field
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -73,7 +73,6 @@ class Settings(BaseSettings):
     )
     log_level: str = Field(default="INFO", description="Level of the log on standard error.")
 
-    @computed_field  # type: ignore[prop-decorator]
     @property
     def database(self) -> str:
         """The database URL in force."""
@@ -84,7 +83,6 @@ class Settings(BaseSettings):
         """The names that the service may be called by, beside localhost and addresses."""
         return (self.host, *(name.strip() for name in self.hosts.split(",") if name.strip()))
 
-    @computed_field  # type: ignore[prop-decorator]
     @property
     def artifacts(self) -> Path:
         """The artifact folder in force."""

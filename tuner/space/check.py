@@ -6,31 +6,33 @@ import ast
 import difflib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from model.errors import ConfigError
 from model.parameters import ANY_STAGE
 from tuner.errors import SpaceError, raise_all
+from tuner.space.parameter import SpaceParameter
 
 if TYPE_CHECKING:
     from model.parameters import Parameter
-    from tuner.space.space import SearchSpace, SpaceParameter
 
 
-def check_space(space: SearchSpace, schema: Mapping[str, Parameter], fixed: frozenset[str]) -> None:
-    """Raise SpaceError for the parameters that the model can't take, naming their lines in the file."""
+def check_parameters(
+    searched: Iterable[SpaceParameter], schema: Mapping[str, Parameter], fixed: frozenset[str], file: str | None
+) -> None:
+    """Raise SpaceError for the parameters that the model can't take, naming their lines in ``file``."""
     errors = []
-    for searched in space.parameters:
+    for parameter in searched:
         try:
-            _check_comparable(searched, schema)
-            _check_fixed(searched, fixed)
-            declared = _declared(searched, schema)
-            _check_stage(searched, declared, schema)
-            _check_values(searched, declared)
+            _check_comparable(parameter, schema)
+            _check_fixed(parameter, fixed)
+            declared = _declared(parameter, schema)
+            _check_stage(parameter, declared, schema)
+            _check_values(parameter, declared)
         except SpaceError as error:
-            column = None if searched.line is None else 1
-            place: dict[str, Any] = {"file": space.file, "line": searched.line, "column": column}
+            column = None if parameter.line is None else 1
+            place: dict[str, Any] = {"file": file, "line": parameter.line, "column": column}
             errors.append(SpaceError(error.problem, error.fix, **place))
     raise_all(errors)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import SpaceError
-from tuner.space import hyper_test, params_dict
+from tuner.space import hyper_format, params_dict
 from tuner.space.space import SearchSpace
 
 # Far above any hand-written file; keeps an upload from occupying the service.
@@ -141,6 +141,6 @@ def _parse_json(text: str, filename: str) -> SearchSpace:
     return from_document(document, filename)
 
 
-register(SpaceFormat("hyper_test", (".test",), hyper_test.parse))
+register(SpaceFormat("hyper_test", (".test",), hyper_format.parse))
 register(SpaceFormat("json", (".json",), _parse_json))
 register(SpaceFormat("params_dict", (".yaml", ".yml"), params_dict.parse))

@@ -24,9 +24,9 @@ import yaml
 from model.errors import ConfigError
 from model.literals import parse_yaml
 from tuner.errors import SpaceError, raise_all
-from tuner.space.space import PARAMETER_TYPES, SearchSpace, SpaceParameter, remark_on_exponents, repetitions
+from tuner.space.parameter import BOUNDS, PARAMETER_TYPES, SpaceParameter, remark_on_exponents
+from tuner.space.space import SearchSpace, repetitions
 
-_BOUNDS = {"uniform": ("low", "high"), "loguniform": ("low", "high"), "quniform": ("low", "high", "q")}
 _FIRST_KEY = re.compile(rf"(?:[^\S\n]*(?:#[^\n]*)?\n|---[^\n]*\n)*['\"]?({'|'.join(PARAMETER_TYPES)})['\"]?\s*:")
 # What study.yaml has and configurations don't.
 _STUDY_KEYS = frozenset({"params_file", "config_files", "sampler", "pruner", "max_trials"})
@@ -139,7 +139,7 @@ class _Reader:
             if kind == "choice":
                 self.parameters.append(SpaceParameter(name, "choice", self._options(name, value), line=line))
             else:
-                bounds = dict(zip(_BOUNDS[kind], self._bounds(kind, name, value), strict=True))
+                bounds = dict(zip(BOUNDS[kind], self._bounds(kind, name, value), strict=True))
                 self.parameters.append(SpaceParameter(name, kind, line=line, **bounds))  # type: ignore[arg-type]
                 if kind == "loguniform" and (remark := remark_on_exponents(bounds["low"], bounds["high"])):
                     self._note(kind, name, remark)
@@ -157,7 +157,7 @@ class _Reader:
         return tuple(distinct.values())
 
     def _bounds(self, kind: str, name: str, value: Any) -> Iterator[float]:
-        wanted = _BOUNDS[kind]
+        wanted = BOUNDS[kind]
         usage = f"Write {name}: [{', '.join(wanted)}], with numbers."
         if not isinstance(value, list) or len(value) != len(wanted):
             raise SpaceError(f"{name}: {kind} takes a list of {len(wanted)} numbers, not {value!r}.", usage)

@@ -16,7 +16,8 @@ from tuner.space.effects import remarks_on_effects
 if TYPE_CHECKING:
     from model.config import Config
     from model.definition import ModelDefinition, Stage
-    from tuner.space.space import SearchSpace, SpaceParameter
+    from tuner.space.parameter import SpaceParameter
+    from tuner.space.space import SearchSpace
 
 # Beyond so many combinations only the first and last value of each parameter are tried.
 _MOST_COMBINATIONS = 500

@@ -46,8 +46,8 @@ class Claim:
     seed: int | None
 
 
-# The columns of a slot that a claim consists of, in its order.
-_CLAIMED = ("id", "study_id", *(field.name for field in fields(Claim)[2:]))
+# What a claim says, and the column of its slot that says it.
+_CLAIMED = {field.name: field.name for field in fields(Claim)} | {"slot_id": "id"}
 
 
 def claim(
@@ -72,13 +72,13 @@ def claim(
                 lease_expires=now + lease_seconds,
                 started_at=func.coalesce(Slot.started_at, utc_now()),
             )
-            .returning(*(getattr(Slot, name) for name in _CLAIMED))
+            .returning(*(getattr(Slot, column).label(name) for name, column in _CLAIMED.items()))
             .execution_options(synchronize_session=False)
         )
         row = session.execute(statement).one_or_none()
         if row is not None:
             _start_study(session, study.id)
-            return Claim(*row)
+            return Claim(**row._mapping)
     return None
 
 
@@ -185,8 +185,8 @@ def claim_paused(session: Session, now: float, slot: Slot, lease_seconds: float)
 
 def _taken(slot: Slot) -> Claim:
     """The claim on a slot whose attempt was just counted up."""
-    known = {name: getattr(slot, name) for name in _CLAIMED[2:]}
-    return Claim(slot_id=slot.id, study_id=slot.study_id, **known | {"attempt": slot.attempt + 1})
+    said = {name: getattr(slot, column) for name, column in _CLAIMED.items()}
+    return Claim(**said | {"attempt": slot.attempt + 1})
 
 
 def _update(session: Session, claim: Claim, *conditions: ColumnElement[bool], **changes: Any) -> bool:

@@ -55,15 +55,6 @@ def release(session: Session, key: str, worker_id: str) -> None:
     )
 
 
-def checkpoints_upto(session: Session, key: str, epoch: int) -> Sequence[int]:
-    """Epochs with a checkpoint that a run to ``epoch`` can begin from, the nearest first."""
-    return session.scalars(
-        select(Checkpoint.epoch)
-        .where(Checkpoint.stage_key == key, Checkpoint.epoch <= epoch)
-        .order_by(Checkpoint.epoch.desc())
-    ).all()
-
-
 def digests(session: Session, key: str) -> dict[int, str | None]:
     """The SHA-256 of each of the stage's checkpoints by its epoch; None where it is not known."""
     found = select(Checkpoint.epoch, Checkpoint.sha256).where(Checkpoint.stage_key == key)

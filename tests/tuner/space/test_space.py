@@ -196,6 +196,7 @@ def test_last_parameter_varies_fastest() -> None:
         {},
         {"parameters": [{}]},
         {"parameters": [{"name": "a", "type": "normal"}]},
+        {"parameters": [{"name": "a", "type": ["choice"], "values": [1]}]},
         {"parameters": [{"name": "a", "type": "uniform", "low": 0}]},
         {"parameters": [{"name": "a", "type": "uniform", "low": 0, "high": "1"}]},
         {"parameters": [{"name": "a", "type": "choice", "values": "abc"}]},

@@ -58,8 +58,6 @@ class LocalExecutor:
 def environment(settings: Settings) -> dict[str, str]:
     """This process's environment with every setting spelled out, wherever it came from."""
     variables = {
-        f"TUNER_{name.upper()}": str(value)
-        for name, value in settings.model_dump(exclude={"database", "artifacts"}).items()
-        if value is not None
+        f"TUNER_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None
     }
     return os.environ | variables

@@ -1,4 +1,4 @@
-"""RecBole's ``hyper.test`` format, read by a grammar (``hyper_test.lark``); nothing in it is ever executed.
+"""RecBole's ``hyper.test`` format, read by a grammar (``hyper_format.lark``); nothing in it is ever executed.
 
 One parameter a line: ``name type value``, for example ``learning_rate loguniform -8,0``. The meaning is
 RecBole's; where RecBole drops a line without a word (tabs, missing spaces) or runs it as code, this module
@@ -21,16 +21,10 @@ from lark import Lark, Token, Tree, UnexpectedInput
 
 from model import lookalikes
 from tuner.errors import SpaceError, SpaceErrors, raise_all
-from tuner.space import expressions, hyper_test_errors
+from tuner.space import expressions, hyper_format_errors
+from tuner.space.parameter import BOUNDS, PARAMETER_TYPES, SpaceParameter, remark_on_exponents
 from tuner.space.params_dict import looks_like_a_configuration
-from tuner.space.space import (
-    MOST_PARAMETERS,
-    PARAMETER_TYPES,
-    SearchSpace,
-    SpaceParameter,
-    remark_on_exponents,
-    repetitions,
-)
+from tuner.space.space import MOST_PARAMETERS, SearchSpace, repetitions
 
 # Deeper than any option of any model; keeps hostile files from exhausting the stack.
 _MAX_DEPTH = 16
@@ -41,7 +35,6 @@ _CONSTANTS = {"None": None, "True": True, "False": False}
 _BEGINNING = re.compile(rf"\s*\S+\s+({'|'.join(PARAMETER_TYPES)})\b")
 # The first line that is no comment is `key: value`, or a key with a block below it.
 _CONFIGURATION = re.compile(r"(?:[^\S\n]*(?:#[^\n]*)?\n|---[^\n]*\n)*(?P<key>\w+)\s*:(?:\s|$)")
-_BOUNDS = {"uniform": ("low", "high"), "loguniform": ("low", "high"), "quniform": ("low", "high", "q")}
 
 Node = Tree[Token]
 
@@ -90,15 +83,15 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
     depth = 0
     for number, line in enumerate(text.split("\n"), 1):
         if depth > 0 and not _BEGINNING.match(line):
-            depth += hyper_test_errors.depth(line)
+            depth += hyper_format_errors.depth(line)
             continue
         yield number, line
-        depth = hyper_test_errors.depth(line)
+        depth = hyper_format_errors.depth(line)
 
 
 @cache
 def _grammar() -> Lark:
-    text = files("tuner.space").joinpath("hyper_test.lark").read_text(encoding="utf-8")
+    text = files("tuner.space").joinpath("hyper_format.lark").read_text(encoding="utf-8")
     return Lark(text, parser="lalr", lexer="contextual", maybe_placeholders=False)
 
 
@@ -120,7 +113,7 @@ class _Builder:
         try:
             tree = _grammar().parse(line + "\n")
         except UnexpectedInput as error:
-            problem, fix, column = hyper_test_errors.explain(line, error.column)
+            problem, fix, column = hyper_format_errors.explain(line, error.column)
             raise SpaceError(problem, fix, file=self.filename, line=number, column=column) from None
         return next((self._parameter(child) for child in tree.children if isinstance(child, Tree)), None)
 
@@ -128,7 +121,7 @@ class _Builder:
         """Refuse what would occupy the parser for long and can't be meant."""
         if len(self._line) > _MOST_CHARACTERS:
             problem, fix = f"A line has at most {_MOST_CHARACTERS:,} characters.", "Is it the right file?"
-        elif hyper_test_errors.nesting(self._line) > _MAX_DEPTH:
+        elif hyper_format_errors.nesting(self._line) > _MAX_DEPTH:
             problem, fix = "The brackets are nested too deeply.", f"At most {_MAX_DEPTH} levels are read."
         else:
             return
@@ -136,7 +129,7 @@ class _Builder:
 
     def _check_characters(self) -> None:
         """Refuse characters outside quotes that look like others; such spaces are spaces, and are remarked on."""
-        bare = hyper_test_errors.without_texts(self._line)
+        bare = hyper_format_errors.without_texts(self._line)
         if bare.isascii():
             return
         spaces = [place for place, character in enumerate(bare) if lookalikes.likeness(character) == " "]
@@ -174,7 +167,7 @@ class _Builder:
     # Ranges
 
     def _range(self, name: Token, kind: Token, rest: list[Token | Node]) -> SpaceParameter:
-        wanted = _BOUNDS[kind]
+        wanted = BOUNDS[kind]
         nodes = _values(rest)
         usage = f"Write {name} {kind} {','.join(wanted)} (numbers, no brackets)."
         if len(nodes) == 1 and nodes[0].data in ("sequence", "group"):
@@ -208,7 +201,7 @@ class _Builder:
                 if math.isfinite(number):
                     return number
                 raise self._error(token, f"{token!s} is not finite.", "Write a finite number.")
-        if found := expressions.bounds(hyper_test_errors.value_text(self._line)):
+        if found := expressions.bounds(hyper_format_errors.value_text(self._line)):
             name, kind = self._line.split()[:2]
             raise self._error(token, "Expressions are not run.", f"Write {name} {kind} {found}.")
         raise self._error(token, f"{_short(token)} is not a number.", usage)
@@ -312,7 +305,7 @@ class _Builder:
             raise self._error(
                 token, f"{_short(token)} is neither a number nor a text.", f"Put texts into quotes: '{_short(token)}'."
             )
-        fix = hyper_test_errors.written_out(self._line)
+        fix = hyper_format_errors.written_out(self._line)
         raise self._error(token, f"{_short(token)} is an expression, and expressions are not run.", fix)
 
     def _text(self, token: Token) -> str:
