@@ -30,7 +30,7 @@ from tuner.store import Database, states, tokens
 from tuner.store.tokens import Holder
 
 # What anybody may ask: load balancers whether it lives, browsers for the page that lets them in.
-_OPEN = ("/api/v1/health", "/login", "/logout")
+_OPEN = ("/api/v1/health", "/healthz", "/readyz", "/login", "/logout")
 # Dash asks by POST whatever it asks; callbacks that act check for themselves (tuner.dashboard.permission).
 _DASH = "/_dash-update-component"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")

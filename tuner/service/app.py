@@ -22,8 +22,9 @@ from tuner.service.access import Access, Doorkeeper
 from tuner.service.body_limit import BodyLimit
 from tuner.service.event_stream import EventStream
 from tuner.service.headers import SafeHeaders
+from tuner.service.metrics import TimedRequests, make_registry
 from tuner.service.origin import OwnOrigin
-from tuner.service.routes import datasets, events, models, results, stages, studies, system, trials
+from tuner.service.routes import datasets, events, models, monitoring, results, stages, studies, system, trials
 from tuner.settings import Settings
 from tuner.store import Database
 
@@ -47,6 +48,8 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.settings = settings
+    app.state.registry, seconds = make_registry(lambda: app.state.database)
+    app.include_router(monitoring.router)
     api = APIRouter(prefix=PREFIX, responses=problems.RESPONSES)
     for module in (studies, trials, results, stages, events, models, datasets, system):
         api.include_router(module.router)
@@ -60,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     scripts = [*mount(app, settings), *headers.hashes(shell.INDEX), *headers.hashes(_documentation(app))]
     # The last one comes first.
+    app.add_middleware(TimedRequests, seconds=seconds)
     app.add_middleware(OwnOrigin, names=settings.own_names)
     app.add_middleware(SafeHeaders, scripts=scripts)
     return app

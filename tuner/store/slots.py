@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from tuner.store.states import ENDED_TRIAL_STATES, Origin, StudyState, TrialState
 from tuner.store.tables import Slot, Study
+
+
+class Total(NamedTuple):
+    """Trials in one state: epochs of shared stages that they asked for, that were run and reused; seconds of all."""
+
+    state: TrialState
+    trials: int
+    asked: int
+    run: int
+    reused: int
+    seconds: float
 
 
 def find_slot(session: Session, study_id: int, number: int) -> Slot | None:
@@ -36,6 +48,20 @@ def count_running(session: Session, study_id: int) -> int:
 def computing_seconds(session: Session, study_id: int) -> float:
     """Time of all epochs that were computed for the study."""
     return float(session.scalar(select(func.sum(Slot.seconds_run)).where(Slot.study_id == study_id)) or 0.0)
+
+
+def totals(session: Session) -> Sequence[Total]:
+    """The trials of all studies by state, with what they have cost."""
+    query = select(
+        Slot.state,
+        func.count(),
+        func.sum(Slot.epochs_asked),
+        func.sum(Slot.epochs_run),
+        func.sum(Slot.epochs_reused),
+        func.coalesce(func.sum(Slot.seconds_run), 0.0),
+    )
+    found = session.execute(query.group_by(Slot.state).order_by(Slot.state))
+    return [Total(state, trials, int(a), int(r), int(u), float(s)) for state, trials, a, r, u, s in found]
 
 
 def has_work_begun(session: Session, study_id: int) -> bool:

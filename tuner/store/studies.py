@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from tuner.errors import StudyNotFound
@@ -78,3 +78,8 @@ def lease_baseline(session: Session, study_id: int, now: float, seconds: float) 
         update(Study).where(Study.id == study_id, Study.baseline.is_(None), free).values(baseline_lease=now + seconds)
     )
     return changed_rows(session, statement) == 1
+
+
+def count_by_state(session: Session) -> dict[StudyState, int]:
+    """The number of studies in each state that occurs."""
+    return dict(session.execute(select(Study.state, func.count()).group_by(Study.state).order_by(Study.state)).all())

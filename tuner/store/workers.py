@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from tuner.store.events import add_event
@@ -59,3 +59,10 @@ def expire_worker(session: Session, worker_id: str) -> bool:
             .execution_options(synchronize_session=False)
         )
     return True
+
+
+def count_alive(session: Session, now: float) -> dict[WorkerState, int]:
+    """The number of workers in each state, of those that were heard of within their lease."""
+    alive = (Worker.lease_expires > now) & Worker.ended_at.is_(None)
+    query = select(Worker.state, func.count()).where(alive).group_by(Worker.state).order_by(Worker.state)
+    return dict(session.execute(query).all())
