@@ -165,7 +165,7 @@ def retrain_trial(
             try:
                 done = retrain(database, settings, study, number, target, show)
             except Interrupted:
-                err.print("Stopped; no file was written. What was pretrained stays in the cache.")
+                err.print("Stopped; no file was written. The same command goes on from the last epoch.")
                 raise typer.Exit(130) from None
     out.print(escape(f"{target}: trial {number}, weights of epoch {done.epoch}."), soft_wrap=True)
     if done.test_result:

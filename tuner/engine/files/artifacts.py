@@ -17,6 +17,11 @@ def trial_folder(root: Path, study_id: int, number: int) -> Path:
     return study_folder(root, study_id) / "trials" / str(number)
 
 
+def retraining_folder(root: Path, study_id: int, number: int) -> Path:
+    """Where the state is kept of a trial that is trained again, until its weights are written."""
+    return study_folder(root, study_id) / "retraining" / str(number)
+
+
 def final_checkpoint(root: Path, study_id: int, number: int) -> Path:
     """The best epoch's weights of a trial that has ended; until then its folder holds what it goes on from."""
     return trial_folder(root, study_id, number) / FINAL

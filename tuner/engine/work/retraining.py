@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,13 +13,15 @@ from typing import Any
 
 import torch
 
+from model.errors import CheckpointError
 from model.run import RunResult, StageRun
 from tuner.engine.course.sweep import sweep
 from tuner.engine.datasets import DatasetCache
-from tuner.engine.files.artifact_store import join_store
+from tuner.engine.files.artifact_store import join_store, require_store
+from tuner.engine.files.artifacts import retraining_folder
 from tuner.engine.plan import make_plan
 from tuner.engine.search.trials import OptunaTrial, OptunaTrials
-from tuner.engine.work.driver import Driver
+from tuner.engine.work.driver import Driver, resumed
 from tuner.engine.work.lease import LeaseKeeper
 from tuner.engine.work.presence import register, sign_off, stopping_by_signals
 from tuner.engine.work.stage_cache import StageCache
@@ -32,6 +36,8 @@ from tuner.store.claims import Claim
 from tuner.store.states import Origin
 from tuner.store.tables import Slot, Study
 from tuner.store.trial_outcome import TrialOutcome
+
+_log = logging.getLogger(__name__)
 
 # Called with stage, epoch (from 1), epochs, and the part of that epoch that is done.
 Progress = Callable[[str, int, int, float], None]
@@ -70,7 +76,7 @@ def retrain(
         StudyNotFound, TrialNotFound: there is none such.
         StudyStateError: the trial has no value to be trained to.
         WrongStore: the artifact folder is not the database's.
-        Interrupted: Ctrl-C; nothing was written.
+        Interrupted: Ctrl-C; the target was not written, and who asks again goes on from the last epoch.
         OSError: the target can't be written.
     """
     with database.session() as session:
@@ -91,6 +97,7 @@ def retrain(
     torch.set_num_threads(settings.worker_threads)
     run, result = _train(database, settings, study, slot, frozen.params, recorded.best_epoch, on_progress)
     run.save(target, best=True, test_result=result.test_result)
+    shutil.rmtree(retraining_folder(settings.artifacts, study.id, number), ignore_errors=True)
     return Retrained(result.best_epoch, result.best_valid_score, value, result.test_result, recorded.test_result)
 
 
@@ -113,7 +120,8 @@ def _train(
     plan = make_plan(StudySpecification.model_validate(study.specification))
     load = DatasetCache(settings.prepared_gb * 1e9, keeper.check).load
     trials = OptunaTrials(database, study, plan)
-    runner = TrialRunner(database, settings.artifacts, keeper, cache, study, plan, trials, load)
+    every = settings.checkpoint_epochs
+    runner = TrialRunner(database, settings.artifacts, keeper, cache, study, plan, trials, load, every)
     trial = OptunaTrial(slot.optuna_number or 0, params, None, None, set())
     register(database, worker, settings.lease_seconds)
     keeper.start()
@@ -144,7 +152,7 @@ def _no_claim(slot: Slot) -> Claim:
 
 
 class _Again(TrialRun):
-    """A trial's run that writes nothing of it."""
+    """A trial's run that writes nothing of it but states of its own to go on from."""
 
     def __init__(self, runner: TrialRunner, claim: Claim, trial: OptunaTrial, on_progress: Progress) -> None:
         super().__init__(runner, claim, trial)
@@ -152,8 +160,12 @@ class _Again(TrialRun):
 
     def train(self, epochs: int) -> tuple[StageRun, RunResult]:
         """The run after ``epochs`` epochs, and what it found."""
-        run = self._started(*self._inputs())
-        driver = Driver(run, self.keeper, _keep_nothing, partial(self._show, epochs), until=epochs)
+        config, dataset = self._inputs()
+        folder = retraining_folder(self.runner.artifacts, self.claim.study_id, self.trial.number)
+        states = _States(self.runner.artifacts, folder / f"{self.plan.own_stage.name}.pth")
+        run = resumed(states, lambda: self._fresh(config, dataset)) or self._started(config, dataset)
+        show, every = partial(self._show, epochs), self.runner.checkpoint_epochs
+        driver = Driver(run, self.keeper, states.keep, show, every=every, until=epochs)
         for _ in driver.epochs():
             pass
         return run, run.result(self.keeper.check)
@@ -173,6 +185,23 @@ class _Again(TrialRun):
         self._on_progress(stage, epoch, epochs, fraction)
 
 
-def _keep_nothing(run: StageRun, before: int) -> None:
-    """Where no state is kept."""
-    del run, before
+class _States:
+    """One file, beside those of the study's trials, until the weights are written."""
+
+    def __init__(self, root: Path, path: Path) -> None:
+        self._root, self._path = root, path
+
+    def found(self) -> Sequence[Path]:
+        return [self._path] if self._path.is_file() else []
+
+    def resume(self, run: StageRun, path: Path) -> None:
+        run.resume(path)
+
+    def set_aside(self, path: Path, error: CheckpointError) -> None:
+        _log.warning("The stage is run again from its beginning: %s", error)
+        path.unlink(missing_ok=True)
+
+    def keep(self, run: StageRun, before: int) -> None:
+        del before
+        require_store(self._root)
+        run.save(self._path)
