@@ -164,7 +164,7 @@ def delete_study(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", he
         study = reports.get_study(database, name)
         if not yes:
             typer.confirm(f"Delete {study.name} with {study.trials_done} finished trials?", abort=True)
-        steering.delete(database, settings, name)
+        steering.delete_study(database, settings, name)
     out.print(escape(f"{study.name} is deleted."))
 
 

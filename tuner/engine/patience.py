@@ -11,6 +11,8 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from tuner.store import Database, Session
+
 Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
@@ -41,6 +43,11 @@ def patiently(step: Callable[[], Result], *, also_full: bool = False) -> Result:
         with attempt:
             return step()
     raise AssertionError("tenacity ends with a result or an exception")
+
+
+def transact(database: Database, step: Callable[[Session], Result], *, also_full: bool = False) -> Result:
+    """The result of ``step`` in one transaction, repeated as :func:`patiently` does."""
+    return patiently(lambda: database.run(step), also_full=also_full)
 
 
 def may_pass(error: BaseException) -> bool:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from statistics import fmean, stdev
 from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tuner.insight.summaries import Comparison, Confirmation, ConfirmedSet
 from tuner.store import optuna_tables
-from tuner.store.states import Origin, TrialState
+from tuner.store.confirmations import slot_confirms
+from tuner.store.states import TrialState
 from tuner.store.tables import Slot, Study
 from tuner.store.trial_outcome import OUTCOME, TrialOutcome
 
@@ -46,9 +47,9 @@ def _slots(study: Study) -> Any:
     trials, values = optuna_tables.trials, optuna_tables.trial_values
     return (
         select(Slot.confirms, Slot.seed, Slot.state, Slot.parameters, trials.c.trial_id, values.c.value)
-        .outerjoin(trials, and_(trials.c.study_id == study.optuna_id, trials.c.number == Slot.optuna_number))
-        .outerjoin(values, and_(values.c.trial_id == trials.c.trial_id, values.c.objective == 0))
-        .where(Slot.study_id == study.id, Slot.origin == Origin.CONFIRM, Slot.state != TrialState.CANCELLED)
+        .outerjoin(trials, optuna_tables.of_slot(study.optuna_id))
+        .outerjoin(values, optuna_tables.of_trial())
+        .where(Slot.study_id == study.id, slot_confirms(), Slot.state != TrialState.CANCELLED)
         .order_by(Slot.ordinal)
     )
 
@@ -57,7 +58,7 @@ def _values(study: Study, numbers: set[int]) -> Any:
     trials, values = optuna_tables.trials, optuna_tables.trial_values
     return (
         select(trials.c.number, values.c.value)
-        .join(values, and_(values.c.trial_id == trials.c.trial_id, values.c.objective == 0))
+        .join(values, optuna_tables.of_trial())
         .where(trials.c.study_id == study.optuna_id, trials.c.number.in_(numbers))
     )
 

@@ -12,7 +12,7 @@ from tuner.insight.summaries import Importances
 from tuner.space import SearchSpace
 from tuner.store import Database, TrialState
 from tuner.store import studies as study_rows
-from tuner.store.states import Origin
+from tuner.store.confirmations import slot_of_the_search
 from tuner.store.tables import Slot, Study
 
 # The default: exact where the grid is complete, else fANOVA.
@@ -76,4 +76,4 @@ def too_little(study: Study, mark: Mark, evaluator: str) -> Importances | None:
 
 def searched(study: Study) -> tuple[Any, ...]:
     """Conditions on slots: completed trials of the search."""
-    return (Slot.study_id == study.id, Slot.state == TrialState.COMPLETED, Slot.origin != Origin.CONFIRM)
+    return (Slot.study_id == study.id, Slot.state == TrialState.COMPLETED, slot_of_the_search())

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from tuner.store import Database, TrialState, optuna_tables
 from tuner.store import stages as stage_rows
 from tuner.store import studies as study_rows
-from tuner.store.states import Origin
+from tuner.store.confirmations import slot_of_the_search
 from tuner.store.tables import Epoch, SharedStage, Slot, StageEpoch, Study
 
 # What a browser draws without a pause, and more than a screen has columns.
@@ -175,7 +175,7 @@ def _finished(study: Study, states: tuple[TrialState, ...]) -> Any:
         .join(trials, optuna_tables.of_slot(study.optuna_id))
         .join(values, optuna_tables.of_trial())
         .where(Slot.study_id == study.id, Slot.state.in_(states), values.c.value.is_not(None))
-        .where(Slot.origin != Origin.CONFIRM)
+        .where(slot_of_the_search())
     )
 
 

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from tuner.store import StudyState, TrialState, optuna_tables
 from tuner.store import stages as stage_rows
+from tuner.store.confirmations import slot_of_the_search
 from tuner.store.states import Origin
 from tuner.store.tables import Epoch, SharedStage, Slot, StageEpoch, Study
-from tuner.store.trial_outcome import TrialOutcome
+from tuner.store.trial_outcome import SECONDS, TEST, TrialOutcome
 
 # Trials that ended last say best what one costs.
 _MOST_TRIALS = 100
@@ -50,7 +51,7 @@ def eta_seconds(session: Session, study: Study) -> float | None:
 
 def _open(study: Study) -> tuple[ColumnElement[bool], ...]:
     states = (TrialState.WAITING, TrialState.RUNNING)
-    return Slot.study_id == study.id, Slot.state.in_(states), Slot.origin != Origin.CONFIRM
+    return Slot.study_id == study.id, Slot.state.in_(states), slot_of_the_search()
 
 
 def _ended(session: Session, study: Study) -> list[_Cost]:
@@ -59,14 +60,14 @@ def _ended(session: Session, study: Study) -> list[_Cost]:
         select(Slot.id, Slot.seconds_run, optuna_tables.trials.c.trial_id)
         .join(optuna_tables.trials, optuna_tables.of_slot(study.optuna_id))
         .where(Slot.study_id == study.id, Slot.state.in_((TrialState.COMPLETED, TrialState.PRUNED)))
-        .where(Slot.origin != Origin.CONFIRM)
+        .where(slot_of_the_search())
     )
     found = session.execute(query.order_by(Slot.optuna_number.desc()).limit(_MOST_TRIALS)).all()[::-1]
     own = _own_seconds(session, [row.id for row in found])
-    outcomes = optuna_tables.attributes_of(session, [row.trial_id for row in found], ("seconds",))
+    outcomes = optuna_tables.attributes_of(session, [row.trial_id for row in found], (SECONDS,))
     costs = []
     for row in found:
-        tested = (TrialOutcome.read(outcomes.get(row.trial_id, {})).seconds or {}).get("test", 0.0)
+        tested = (TrialOutcome.read(outcomes.get(row.trial_id, {})).seconds or {}).get(TEST, 0.0)
         trained = own.get(row.id, 0.0)
         costs.append(_Cost(trained + tested, max(0.0, row.seconds_run - trained)))
     return costs

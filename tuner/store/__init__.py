@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from tuner.store.states import StudyState, TrialState
 
 if TYPE_CHECKING:
-    from tuner.store.database import Database
+    from tuner.store.database import Database, IntegrityError, Session
 else:
 
     def __getattr__(name: str) -> object:
-        if name == "Database":
-            from tuner.store.database import Database
+        if name in ("Database", "IntegrityError", "Session"):
+            from tuner.store import database
 
-            return Database
+            return getattr(database, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["Database", "StudyState", "TrialState"]
+__all__ = ["Database", "IntegrityError", "Session", "StudyState", "TrialState"]

@@ -128,6 +128,11 @@ def note_advance(session: Session, claim: Claim, reached: int | ColumnElement[in
     _update(session, claim, Slot.furthest < reached, losses=0, furthest=reached)
 
 
+def note_own_advance(session: Session, claim: Claim, epoch: int) -> None:
+    """:func:`note_advance` to that epoch of the trial's own stage, with all shared stages before it."""
+    note_advance(session, claim, Slot.epochs_asked + epoch)
+
+
 def note_error(session: Session, claim: Claim, error: dict[str, Any]) -> bool:
     """Record why the trial is about to end."""
     return _update(session, claim, error=error)

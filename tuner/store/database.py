@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from tuner.errors import DatabaseError
@@ -22,6 +22,10 @@ from tuner.store import facts, schema
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
+
+__all__ = ["Database", "IntegrityError", "Session"]
+
+Result = TypeVar("Result")
 
 # How long a connection waits for another writer of the SQLite file.
 _BUSY_SECONDS = 60.0
@@ -79,6 +83,11 @@ class Database:
         """A session for writing: committed at the end of the block, rolled back when it raises."""
         with self._write.begin() as session:
             yield session
+
+    def run(self, step: Callable[[Session], Result]) -> Result:
+        """The result of a step, which is one transaction for writing."""
+        with self.transaction() as session:
+            return step(session)
 
     def now(self, session: Session) -> float:
         """Unix seconds by the clock that all workers share: the server's, or this machine's for a file."""

@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Double, Integer, Text, and_, column, select, table
 from sqlalchemy.orm import Session
 
-from tuner.store.states import Origin, TrialState
+from tuner.store.confirmations import slot_of_the_search
+from tuner.store.states import TrialState
 from tuner.store.tables import Slot, Study
 from tuner.store.trial_outcome import SAME_AS
 
@@ -67,7 +68,7 @@ def best_numbers(
         select(Slot.optuna_number)
         .join(trials, of_slot(study.optuna_id))
         .join(trial_values, of_trial())
-        .where(Slot.study_id == study.id, Slot.state == TrialState.COMPLETED, Slot.origin != Origin.CONFIRM)
+        .where(Slot.study_id == study.id, Slot.state == TrialState.COMPLETED, slot_of_the_search())
         .where(~_takes_over_a_result())
         .order_by(*best_first(study.direction))
         .limit(limit)

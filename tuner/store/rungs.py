@@ -36,6 +36,12 @@ def promote(session: Session, rung: int, slot_ids: Collection[int]) -> None:
     )
 
 
+def is_promoted(session: Session, slot_id: int, rung: int) -> bool:
+    """Whether the slot's trial may go beyond a rung that it has reached, read again: :func:`promote` may just have."""
+    session.expire_all()
+    return session.get_one(Rung, (slot_id, rung)).promoted
+
+
 def may_be_promoted(session: Session, slot_ids: Collection[int]) -> set[int]:
     """Those of the slots whose trial runs or waits; ended ones go nowhere."""
     query = select(Slot.id).where(Slot.id.in_(slot_ids), Slot.state.in_((TrialState.WAITING, TrialState.RUNNING)))

@@ -55,6 +55,11 @@ def release(session: Session, key: str, worker_id: str) -> None:
     )
 
 
+def all_checkpoints(session: Session) -> Sequence[Checkpoint]:
+    """The checkpoints of all shared stages, those of one stage in their order."""
+    return session.scalars(select(Checkpoint).order_by(Checkpoint.stage_key, Checkpoint.epoch)).all()
+
+
 def digests(session: Session, key: str) -> dict[int, str | None]:
     """The SHA-256 of each of the stage's checkpoints by its epoch; None where it is not known."""
     found = select(Checkpoint.epoch, Checkpoint.sha256).where(Checkpoint.stage_key == key)

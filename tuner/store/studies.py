@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from tuner.errors import StudyNotFound
 from tuner.store.events import add_event
+from tuner.store.slots import add_slots
 from tuner.store.statements import changed_rows
 from tuner.store.states import StudyState
 from tuner.store.tables import Study, utc_now
@@ -34,6 +36,60 @@ def find_study(session: Session, name_or_id: str | int, *, lock: bool = False) -
     if study is None:
         raise StudyNotFound(f"There is no study {name_or_id!r}.")
     return study
+
+
+def is_taken(session: Session, name: str) -> bool:
+    """Whether there is a study of that name."""
+    return session.scalar(select(Study.id).where(Study.name == name)) is not None
+
+
+def add_study(session: Session, study: Study, slots: Iterable[Mapping[str, Any]]) -> None:
+    """Add a study with its slots, and give it its id.
+
+    Raises:
+        IntegrityError: there is one of that name.
+    """
+    session.add(study)
+    session.flush()
+    add_slots(session, study.id, slots)
+
+
+def remove(session: Session, study: Study) -> None:
+    """Delete the study, and all that is kept of its trials, after what the session has added so far."""
+    session.flush()
+    session.delete(study)
+
+
+def get(session: Session, study_id: int, *, lock: bool = False) -> Study | None:
+    """The study of that id, None when it was deleted."""
+    return session.get(Study, study_id, with_for_update=lock or None)
+
+
+def get_one(session: Session, study_id: int, *, lock: bool = False) -> Study:
+    """The study of that id, which is known to be there.
+
+    Raises:
+        NoResultFound: it was deleted.
+    """
+    return session.get_one(Study, study_id, with_for_update=lock or None)
+
+
+def all_studies(session: Session) -> Sequence[Study]:
+    """Every study that was not deleted."""
+    return session.scalars(select(Study)).all()
+
+
+def not_ended(session: Session) -> Sequence[int]:
+    """Ids of the studies in which something may still happen."""
+    going = (StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED, StudyState.STOPPING)
+    return session.scalars(select(Study.id).where(Study.state.in_(going))).all()
+
+
+def cancelled(session: Session, study_ids: Collection[int]) -> set[int]:
+    """Those of the studies that were cancelled."""
+    if not study_ids:
+        return set()
+    return set(session.scalars(select(Study.id).where(Study.id.in_(study_ids), Study.state == StudyState.CANCELLED)))
 
 
 def set_state(
@@ -83,3 +139,13 @@ def lease_baseline(session: Session, study_id: int, now: float, seconds: float) 
 def count_by_state(session: Session) -> dict[StudyState, int]:
     """The number of studies in each state that occurs."""
     return dict(session.execute(select(Study.state, func.count()).group_by(Study.state).order_by(Study.state)).all())
+
+
+def give_back_baseline(session: Session, study_id: int) -> None:
+    """Leave the study's baseline to whoever comes next."""
+    session.execute(update(Study).where(Study.id == study_id).values(baseline_lease=None))
+
+
+def write_baseline(session: Session, study_id: int, result: dict[str, Any]) -> None:
+    """Record the study's baseline."""
+    session.execute(update(Study).where(Study.id == study_id).values(baseline=result))

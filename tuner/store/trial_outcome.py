@@ -24,6 +24,9 @@ CONFIRMS, SEED = "confirms", "seed"
 WARM_START = "warm_start"
 SAME_AS = "same_as"
 INPUTS = "inputs"
+SECONDS = "seconds"
+# What the seconds of a trial call its test, beside its own stage by its name.
+TEST = "test"
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class TrialOutcome:
         best_epoch: epoch (from 1) of the best validation score.
         valid_result: every metric on the validation split at that epoch.
         test_result: every metric on the test split with that epoch's weights; pruned trials are not tested.
-        seconds: computing time of the trial's own stage, and of its test, without shared stages.
+        seconds: computing time of the trial's own stage, and of its test (``TEST``), without shared stages.
         values: the parameters as the configuration got them, where Optuna stores another form.
         protocol: what the metrics were measured on, see :func:`model.protocol.protocol_of`.
         error: why a failed trial failed, as "Type: message".

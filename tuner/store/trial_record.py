@@ -32,6 +32,13 @@ def own_seconds(session: Session, slot_id: int) -> float:
     return float(session.scalar(select(func.sum(Epoch.seconds)).where(Epoch.slot_id == slot_id)) or 0.0)
 
 
+def best_epoch(session: Session, slot_id: int, direction: str) -> Epoch | None:
+    """The trial's validated epoch with the best score; of equal ones the last, as early stopping has it."""
+    score = Epoch.valid_score.desc() if direction == "maximize" else Epoch.valid_score.asc()
+    query = select(Epoch).where(Epoch.slot_id == slot_id, Epoch.valid_score.is_not(None))
+    return session.scalar(query.order_by(score, Epoch.epoch.desc()).limit(1))
+
+
 def curves(session: Session, slot: Slot) -> list[CurvePoint]:
     """Every finished epoch that led to the slot's trial, of the shared stages first."""
     points: list[CurvePoint] = []

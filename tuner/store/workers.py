@@ -6,13 +6,45 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from tuner.store.events import add_event
-from tuner.store.states import WorkerState
-from tuner.store.tables import SharedStage, Slot, Worker, utc_now
+from tuner.store.states import TrialState, WorkerState
+from tuner.store.tables import SharedStage, Slot, Study, Worker, utc_now
+
+
+def register(session: Session, worker_id: str, host: str, pid: int, expires: float) -> None:
+    """Make the process known as a worker, which may then hold trials and shared stages."""
+    session.merge(Worker(id=worker_id, host=host, pid=pid, state=WorkerState.IDLE, lease_expires=expires))
+
+
+def renew(session: Session, worker_id: str, state: WorkerState, expires: float) -> None:
+    """Say that the worker lives, and what it is doing, also after it was taken for lost; not after it signed off."""
+    session.execute(
+        update(Worker)
+        .where(Worker.id == worker_id, Worker.state != WorkerState.STOPPED)
+        .values(heartbeat_at=utc_now(), lease_expires=expires, state=state, ended_at=None)
+    )
+
+
+def sign_off(session: Session, worker_id: str) -> None:
+    """Record that the worker has ended in order."""
+    stopped = {"state": WorkerState.STOPPED, "ended_at": utc_now()}
+    session.execute(update(Worker).where(Worker.id == worker_id).values(**stopped))
 
 
 def note_worker(session: Session, worker_id: str, state: WorkerState) -> None:
     """Record what the worker is doing."""
     session.execute(update(Worker).where(Worker.id == worker_id).values(state=state))
+
+
+def get(session: Session, worker_id: str) -> Worker | None:
+    """The worker, None when it never began."""
+    return session.get(Worker, worker_id)
+
+
+def running_trial(session: Session, worker_id: str) -> tuple[str, int | None] | None:
+    """The trial that the worker runs, as (study's name, number, None before it has one); None when it runs none."""
+    running = select(Study.name, Slot.optuna_number).join(Study, Study.id == Slot.study_id)
+    found = session.execute(running.where(Slot.worker_id == worker_id, Slot.state == TrialState.RUNNING)).first()
+    return None if found is None else (found[0], found[1])
 
 
 def worker_name(session: Session, worker_id: str | None) -> str:

@@ -77,7 +77,7 @@ def test_another_databases_folder_is_refused_before_its_files_are_deleted(
     precious.parent.mkdir(parents=True)
     precious.touch()
     with pytest.raises(WrongStore, match="theirs: the artifact folder is another database's"):
-        steering.delete(database, elsewhere(settings, theirs), study_id)
+        steering.delete_study(database, elsewhere(settings, theirs), study_id)
     assert precious.exists()
     with database.session() as session:
         assert session.get(Study, study_id) is not None

@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from tuner.engine.patience import may_pass, patiently, sqlite_error
-from tuner.store import Database
+from tuner.engine.patience import may_pass, patiently, sqlite_error, transact
+from tuner.store import Database, Session
 from tuner.store.tables import Event
 
 
@@ -53,6 +53,27 @@ def test_a_database_that_is_busy_is_waited_for(file: Database) -> None:
         return tried
 
     assert patiently(write) == 2
+    file.close()
+
+
+def test_a_step_is_one_transaction_each_time_that_it_is_tried(file: Database) -> None:
+    tried = 0
+
+    def write(session: Session) -> int:
+        nonlocal tried
+        tried += 1
+        session.add(Event(kind="k", message=f"try {tried}"))
+        session.flush()
+        if tried == 1:
+            other = Database(f"sqlite:///{file.url.database}")
+            with other.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return tried
+
+    assert transact(file, write) == 2
+    with file.session() as session:
+        assert session.scalars(sa.select(Event.message)).all() == ["try 2"]
     file.close()
 
 

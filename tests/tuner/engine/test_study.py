@@ -203,12 +203,12 @@ def test_deleting_removes_rows_files_and_the_optuna_study(
     folder.mkdir(parents=True)
     claimed = claim(database)
     with pytest.raises(StudyStateError, match="Cancel it first"):
-        steering.delete(database, settings, study_id)
+        steering.delete_study(database, settings, study_id)
     steering.cancel(database, study_id)
     with pytest.raises(StudyStateError, match="still ending"):
-        steering.delete(database, settings, study_id)
+        steering.delete_study(database, settings, study_id)
     finish(database, claimed, TrialState.CANCELLED)
-    steering.delete(database, settings, study_id)
+    steering.delete_study(database, settings, study_id)
     assert not folder.exists()
     assert optuna.get_all_study_names(database.storage) == []
     with database.session() as session:
@@ -217,7 +217,7 @@ def test_deleting_removes_rows_files_and_the_optuna_study(
 
 def test_ids_of_deleted_studies_are_not_used_again(database: Database, settings: Settings, create: Create) -> None:
     first = create("one")
-    steering.delete(database, settings, first)
+    steering.delete_study(database, settings, first)
     assert create("two") > first
 
 

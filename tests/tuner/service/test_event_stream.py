@@ -159,7 +159,7 @@ def test_ids_of_events_are_not_given_out_again_when_a_study_is_deleted(url: str,
     httpx.post(f"{url}/studies/study/cancel").raise_for_status()
     newest = httpx.get(f"{url}/events").json()["items"][0]["id"]
     database = Database(settings.database)
-    steering.delete(database, settings, "study")
+    steering.delete_study(database, settings, "study")
     database.close()
     (left,) = httpx.get(f"{url}/events").json()["items"]
     assert (left["kind"], left["message"]) == ("deleted", "study was deleted.")

@@ -13,18 +13,17 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import func, insert, select, update
-from sqlalchemy.orm import Session
 
 from model.registry import parameters_of
 from tuner.engine.plan import Plan
 from tuner.engine.search.trials import of_the_search
 from tuner.errors import SpecificationError
 from tuner.specification import StudySpecification
-from tuner.store import Database, TrialState
+from tuner.store import Database, Session
 from tuner.store import events as event_rows
+from tuner.store import slots as slot_rows
 from tuner.store.states import Origin
-from tuner.store.tables import Slot, Study, utc_now
+from tuner.store.tables import Study
 from tuner.store.trial_outcome import SAME_AS
 
 _SEEDS = 2**32
@@ -50,37 +49,19 @@ def add_missing(database: Database, session: Session, study: Study) -> bool:
     wish = specification.confirm
     if wish is None:
         return False
-    query = select(Slot.confirms, Slot.seed).where(
-        Slot.study_id == study.id, Slot.origin == Origin.CONFIRM, Slot.state != TrialState.CANCELLED
-    )
-    there = {(row.confirms, row.seed) for row in session.execute(query)}
+    there = slot_rows.confirmed(session, study.id)
     best = _best(database, study, wish.top)
     # Seed by seed, so that a confirmation that is cut short has compared all with as many seeds.
     wanted = [(trial, seed) for seed in _seeds(specification, wish.seeds) for trial in best]
     missing = [(trial, seed) for trial, seed in wanted if (trial.number, seed) not in there]
     if not missing:
         return False
-    first = (session.scalar(select(func.max(Slot.ordinal)).where(Slot.study_id == study.id)) or 0) + 1
-    slots = [_slot(study, trial, seed, first + place) for place, (trial, seed) in enumerate(missing)]
-    session.execute(insert(Slot), slots)
+    first = slot_rows.next_ordinal(session, study.id)
+    slots = [_slot(trial, seed, first + place) for place, (trial, seed) in enumerate(missing)]
+    slot_rows.add_slots(session, study.id, slots)
     message = f"The best {len(best)} parameter sets are run again with {wish.seeds} other seeds."
     event_rows.add_event(session, study.id, "confirm", message)
     return True
-
-
-def skip(session: Session, study: Study) -> None:
-    """Let confirmations that have not begun be."""
-    session.execute(
-        update(Slot)
-        .where(
-            Slot.study_id == study.id,
-            Slot.origin == Origin.CONFIRM,
-            Slot.state == TrialState.WAITING,
-            Slot.optuna_number.is_(None),
-        )
-        .values(state=TrialState.CANCELLED, ended_at=utc_now())
-        .execution_options(synchronize_session=False)
-    )
 
 
 def _best(database: Database, study: Study, top: int) -> list[FrozenTrial]:
@@ -101,9 +82,8 @@ def _seeds(specification: StudySpecification, number: int) -> list[int]:
     return [(int(used) + step) % _SEEDS for step in range(1, number + 1)]
 
 
-def _slot(study: Study, trial: FrozenTrial, seed: int, ordinal: int) -> dict[str, Any]:
+def _slot(trial: FrozenTrial, seed: int, ordinal: int) -> dict[str, Any]:
     return {
-        "study_id": study.id,
         "ordinal": ordinal,
         "origin": Origin.CONFIRM,
         "parameters": dict(trial.params),

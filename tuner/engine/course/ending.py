@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import optuna
 from optuna.study import StudyDirection
-from sqlalchemy import exists, select
-from sqlalchemy.orm import Session
 
 from tuner.engine.course import confirmation
 from tuner.engine.course.promotion import end_paused
 from tuner.engine.course.stopping import reason_to_end, standing
 from tuner.engine.search.trials import of_the_search
 from tuner.specification import StudySpecification
-from tuner.store import Database, StudyState, TrialState
+from tuner.store import Database, Session, StudyState, TrialState
+from tuner.store import rungs as rung_rows
 from tuner.store import slots as slot_rows
 from tuner.store import studies as study_rows
-from tuner.store.rungs import any_paused
-from tuner.store.tables import Slot, Study, utc_now
+from tuner.store.tables import Study, utc_now
 
 
 def settle(database: Database, study_id: int) -> None:
@@ -28,7 +26,7 @@ def settle(database: Database, study_id: int) -> None:
 
 def end_soon(session: Session, study: Study, ends_as: StudyState, reason: str) -> None:
     """Give out no new trials, and end as ``ends_as`` when those that were begun have ended."""
-    if slot_rows.has_work_begun(session, study.id) or any_paused(session, study.id):
+    if slot_rows.has_work_begun(session, study.id) or rung_rows.any_paused(session, study.id):
         study_rows.set_state(session, study, StudyState.STOPPING, reason)
         study.ends_as = ends_as
     else:
@@ -38,16 +36,16 @@ def end_soon(session: Session, study: Study, ends_as: StudyState, reason: str) -
 def _waits_for_paused(database: Database, study_id: int, reason: str | None) -> bool:
     """Settle the study, unless it ends and trials that wait for a promotion must be ended before it."""
     with database.transaction() as session:
-        study = session.scalar(select(Study).where(Study.id == study_id).with_for_update())
+        study = study_rows.get(session, study_id, lock=True)
         if study is None or study.state.ended:
             return False
-        paused = any_paused(session, study_id)
+        paused = rung_rows.any_paused(session, study_id)
         if study.state is StudyState.STOPPING:
             if paused:
                 return True
             if not slot_rows.has_work_begun(session, study_id) and not _goes_on_to_confirm(database, session, study):
                 study_rows.set_state(session, study, study.ends_as or StudyState.STOPPED, study.reason)
-        elif not _has_open_slots(session, study_id):
+        elif not slot_rows.has_open(session, study_id):
             if paused:
                 return True
             _complete(database, session, study)
@@ -59,10 +57,6 @@ def _waits_for_paused(database: Database, study_id: int, reason: str | None) -> 
             end_soon(session, study, StudyState.COMPLETED, reason)
             return paused
     return False
-
-
-def _has_open_slots(session: Session, study_id: int) -> bool:
-    return bool(session.scalar(select(exists().where(Slot.study_id == study_id, slot_rows.still_open()))))
 
 
 def _complete(database: Database, session: Session, study: Study) -> None:
@@ -95,7 +89,7 @@ def _failing(session: Session, study: Study) -> str | None:
 
 def _rule_met(database: Database, study_id: int) -> str | None:
     with database.session() as session:
-        study = session.get(Study, study_id)
+        study = study_rows.get(session, study_id)
         computing = slot_rows.computing_seconds(session, study_id)
     if study is None or study.state is not StudyState.RUNNING:
         return None

@@ -12,18 +12,17 @@ from __future__ import annotations
 from typing import Any
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from model.protocol import given_protocol
 from tuner.engine.course.trial_ending import end_trial
 from tuner.engine.search.ladder import Ladder
 from tuner.space import SearchSpace
-from tuner.store import Database, StudyState, TrialState, trial_record
+from tuner.store import Database, Session, StudyState, TrialState, trial_record
 from tuner.store import claims as claim_rows
 from tuner.store import rungs as rung_rows
+from tuner.store import studies as study_rows
 from tuner.store.claims import Claim
-from tuner.store.tables import Epoch, Rung, Study
+from tuner.store.tables import Study
 from tuner.store.trial_outcome import TrialOutcome
 
 # Ending a paused trial takes a few statements; after this somebody else tries.
@@ -44,16 +43,14 @@ def arrive(database: Database, ladder: Ladder, claim: Claim, epoch: int, score: 
         return True
     with database.transaction() as session:
         # Who arrives at the same time waits here, and then sees this trial on the rung.
-        study = session.scalar(select(Study).where(Study.id == claim.study_id).with_for_update())
+        study = study_rows.get(session, claim.study_id, lock=True)
         if study is None:
             return True
         rung_rows.reach(session, claim.slot_id, rung, epoch, score)
-        session.flush()
         best = _best(session, study, rung, ladder)
         if study.state is not StudyState.STOPPING:
             rung_rows.promote(session, rung, rung_rows.may_be_promoted(session, best))
-        session.expire_all()
-        if session.get_one(Rung, (claim.slot_id, rung)).promoted:
+        if rung_rows.is_promoted(session, claim.slot_id, rung):
             return True
         claim_rows.release(session, claim, paused_at=epoch, priority=claim_rows.PRIORITY_PAUSED)
         return False
@@ -62,7 +59,7 @@ def arrive(database: Database, ladder: Ladder, claim: Claim, epoch: int, score: 
 def end_paused(database: Database, study_id: int) -> None:
     """End the study's paused trials as pruned, each with its best value; safe for several processes at once."""
     with database.session() as session:
-        study = session.get(Study, study_id)
+        study = study_rows.get(session, study_id)
     if study is None:
         return
     while True:
@@ -88,7 +85,7 @@ def _prune(database: Database, study: Study, claim: Claim) -> None:
     if number is None:
         raise AssertionError("a trial has its number before its first epoch")
     with database.session() as session:
-        best = _best_epoch(session, study, claim.slot_id)
+        best = trial_record.best_epoch(session, claim.slot_id, study.direction)
         seconds = trial_record.own_seconds(session, claim.slot_id)
     if best is None:
         end_trial(database, study.optuna_name, number, OptunaState.PRUNED, TrialOutcome())
@@ -107,10 +104,3 @@ def _parameters(database: Database, study: Study, number: int) -> dict[str, Any]
     storage = database.storage
     study_id = storage.get_study_id_from_name(study.optuna_name)
     return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number)).params
-
-
-def _best_epoch(session: Session, study: Study, slot_id: int) -> Epoch | None:
-    score = Epoch.valid_score.desc() if study.direction == "maximize" else Epoch.valid_score.asc()
-    # Of equal epochs the last, as early stopping has it.
-    query = select(Epoch).where(Epoch.slot_id == slot_id, Epoch.valid_score.is_not(None))
-    return session.scalar(query.order_by(score, Epoch.epoch.desc()).limit(1))

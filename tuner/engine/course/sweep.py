@@ -6,24 +6,20 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from tuner.engine.course.ending import settle
 from tuner.engine.course.trial_ending import end_trial
-from tuner.store import Database, StudyState, TrialState
+from tuner.store import Database, TrialState
 from tuner.store import claims as claim_rows
 from tuner.store import events as event_rows
+from tuner.store import studies as study_rows
 from tuner.store import workers as worker_rows
-from tuner.store.tables import Slot, Study
+from tuner.store.tables import Slot
 from tuner.store.trial_outcome import TrialOutcome
 
 # How often a trial may lose its worker before it is given up: it may well be what kills them.
 MAX_LOSSES = 5
-_GOING = (StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED, StudyState.STOPPING)
 
 
 def sweep(database: Database, lease_seconds: float) -> None:
@@ -31,8 +27,8 @@ def sweep(database: Database, lease_seconds: float) -> None:
     with database.session() as session:
         now = database.now(session)
         silent = claim_rows.expired(session, now)
-        going = session.scalars(select(Study.id).where(Study.state.in_(_GOING))).all()
-        cancelled = _cancelled(session, silent)
+        going = study_rows.not_ended(session)
+        cancelled = study_rows.cancelled(session, {slot.study_id for slot in silent})
     for slot in silent:
         if slot.study_id in cancelled:
             _end(database, slot, lease_seconds, TrialState.CANCELLED)
@@ -44,14 +40,6 @@ def sweep(database: Database, lease_seconds: float) -> None:
         worker_rows.sweep_workers(session, database.now(session))
     for study_id in going:
         settle(database, study_id)
-
-
-def _cancelled(session: Session, slots: Sequence[Slot]) -> set[int]:
-    if not slots:
-        return set()
-    ids = {slot.study_id for slot in slots}
-    query = select(Study.id).where(Study.id.in_(ids), Study.state == StudyState.CANCELLED)
-    return set(session.scalars(query))
 
 
 def _give_back(database: Database, slot: Slot) -> None:
@@ -68,7 +56,7 @@ def _end(database: Database, slot: Slot, lease_seconds: float, state: TrialState
     """Claim the slot, end its Optuna trial, then the slot; a crash on the way is found by the next sweep."""
     with database.transaction() as session:
         claim = claim_rows.take_over(session, database.now(session), slot, lease_seconds)
-        study = session.get(Study, slot.study_id)
+        study = study_rows.get(session, slot.study_id)
         why = _reason(state, slot, worker_rows.worker_name(session, slot.worker_id))
     if claim is None or study is None:
         return

@@ -6,18 +6,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from model.checkpoint import load_checkpoint
 from model.errors import CheckpointError, CheckpointNotFound
 from tuner.engine.files.artifacts import stage_checkpoint, trial_folder
 from tuner.engine.files.integrity import check_digest, require_damage, set_aside, told
-from tuner.store import Database, TrialState
+from tuner.store import Database, Session, TrialState
 from tuner.store import events as event_rows
+from tuner.store import slots as slot_rows
 from tuner.store import stages as stage_rows
 from tuner.store import trial_files as file_rows
-from tuner.store.tables import Checkpoint, Slot, Study
+from tuner.store.tables import Slot
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def verify(database: Database, root: Path) -> Verification:
 
 def _of_stages(database: Database, root: Path) -> Iterator[_Kept]:
     with database.session() as session:
-        found = session.scalars(select(Checkpoint).order_by(Checkpoint.stage_key, Checkpoint.epoch)).all()
+        found = stage_rows.all_checkpoints(session)
     for row in found:
         of = f"stage {row.stage_key[:7]}, epoch {row.epoch}"
         path = stage_checkpoint(root, row.stage_key, row.epoch)
@@ -95,8 +93,7 @@ def _of_stages(database: Database, root: Path) -> Iterator[_Kept]:
 
 def _of_trials(database: Database, root: Path) -> Iterator[_Kept]:
     with database.session() as session:
-        begun = select(Study.name, Slot).join(Study, Study.id == Slot.study_id).where(Slot.optuna_number.is_not(None))
-        for name, slot in session.execute(begun.order_by(Slot.study_id, Slot.optuna_number)).all():
+        for name, slot in slot_rows.begun_of_all(session):
             for path in sorted(trial_folder(root, slot.study_id, slot.optuna_number or 0).glob("*.pth")):
                 digests = file_rows.digests(session, slot.id, path.name)
                 yield _Kept(f"trial {slot.optuna_number} of {name}", path, digests, slot=slot)
@@ -117,7 +114,7 @@ def _forget(database: Database, session: Session, kept: _Kept) -> bool:
     if kept.stage is not None:
         return stage_rows.forget_unused(session, database.now(session), *kept.stage)
     assert kept.slot is not None
-    slot = session.get_one(Slot, kept.slot.id, with_for_update=True)
+    slot = slot_rows.get_one(session, kept.slot.id, lock=True)
     if slot.state is TrialState.RUNNING:
         return False
     file_rows.forget(session, slot.id, kept.path.name)

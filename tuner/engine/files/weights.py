@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from model.checkpoint import at_best_epoch, load_checkpoint, save_checkpoint
 from model.errors import CheckpointError
@@ -24,12 +22,11 @@ from tuner.engine.files.artifacts import FINAL, final_checkpoint, study_folder, 
 from tuner.engine.files.integrity import check_digest
 from tuner.errors import TrialNotFound, WeightsNotKept
 from tuner.specification import StudySpecification
-from tuner.store import Database, TrialState
+from tuner.store import Database, Session, TrialState, optuna_tables
 from tuner.store import events as event_rows
 from tuner.store import slots as slot_rows
 from tuner.store import studies as study_rows
 from tuner.store import trial_files as file_rows
-from tuner.store.optuna_tables import best_number, best_numbers, result_of
 from tuner.store.tables import Study
 
 
@@ -99,7 +96,7 @@ def best_trial(database: Database, name: str | int) -> int:
     """
     with database.session() as session:
         study = study_rows.find_study(session, name)
-        number = best_number(session, study)
+        number = optuna_tables.best_number(session, study)
     if number is None:
         raise WeightsNotKept(f"No trial of {study.name} has completed. Name the number of one that runs.")
     return number
@@ -120,8 +117,8 @@ def trial_weights(database: Database, root: Path, name: str | int, number: int) 
     with database.session() as session:
         study = study_rows.find_study(session, name)
         slot = slot_rows.find_slot(session, study.id, number)
-        best = best_number(session, study)
-        trained = result_of(session, study, number)
+        best = optuna_tables.best_number(session, study)
+        trained = optuna_tables.result_of(session, study, number)
     if slot is None:
         raise TrialNotFound(f"{study.name} has no trial {number}.")
     number = trained
@@ -182,7 +179,7 @@ def remove_ended(database: Database, root: Path, bound: float) -> None:
     Whoever ends a trial need not be the one who ran it, or have its files.
     """
     with database.session() as session:
-        studies = session.scalars(select(Study)).all()
+        studies = study_rows.all_studies(session)
     for study in studies:
         remove_finished(database, root, study, bound)
 
@@ -237,7 +234,7 @@ def _limit(study: Study) -> int | None:
 
 def _ranked(session: Session, study: Study, among: Collection[int]) -> Sequence[int]:
     """Trials ``among`` whose weights may be kept, the best first."""
-    best = best_numbers(session, study, among=among)
+    best = optuna_tables.best_numbers(session, study, among=among)
     if keep_of(study) != "all":
         return best
     # After those of the search come confirmations and pruned trials.

@@ -7,9 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from tuner.engine.course.sweep import sweep
 from tuner.engine.files.artifact_store import join_store
 from tuner.engine.fleet.executor import Executor
@@ -18,11 +15,11 @@ from tuner.engine.fleet.machine import own_gpus, workers_wanted
 from tuner.engine.patience import UNAVAILABLE
 from tuner.errors import StoreAway
 from tuner.settings import Settings
-from tuner.store import Database, TrialState
+from tuner.store import Database, Session
 from tuner.store import events as event_rows
 from tuner.store import slots as slot_rows
 from tuner.store import workers as worker_rows
-from tuner.store.tables import Slot, Study, Worker
+from tuner.store.tables import Worker
 
 _log = logging.getLogger(__name__)
 
@@ -113,7 +110,7 @@ class Supervisor:
     def _bury(self, worker_id: str) -> None:
         lived = self._clock() - self._started.pop(worker_id, 0.0)
         with self._database.transaction() as session:
-            worker = session.get(Worker, worker_id)
+            worker = worker_rows.get(session, worker_id)
             died = worker_rows.expire_worker(session, worker_id)
             message = _death(session, worker_id, worker, lived)
             if died:
@@ -136,9 +133,8 @@ def _death(session: Session, worker_id: str, worker: Worker | None, lived: float
     """Which worker died, where, and what it was running."""
     if worker is None:
         return f"Worker {worker_id[:8]} died after {lived:.0f} s, before it began; its log says why."
-    running = select(Study.name, Slot.optuna_number).join(Study, Study.id == Slot.study_id)
-    found = session.execute(running.where(Slot.worker_id == worker_id, Slot.state == TrialState.RUNNING)).first()
     doing = "without a trial"
-    if found is not None:
-        doing = f"with {'a trial' if found[1] is None else f'trial {found[1]}'} of {found[0]}"
+    if (running := worker_rows.running_trial(session, worker_id)) is not None:
+        study, number = running
+        doing = f"with {'a trial' if number is None else f'trial {number}'} of {study}"
     return f"{worker_rows.worker_name(session, worker_id)} died after {lived:.0f} s, {doing}."

@@ -23,7 +23,8 @@ from optuna.trial import TrialState as OptunaState
 
 from tuner.engine.search import samplers
 from tuner.engine.search.optuna_log import optuna_quiet
-from tuner.store.trial_outcome import CONFIRMS, REACHED, RUNNING, SEEN
+from tuner.store.confirmations import trial_confirms
+from tuner.store.trial_outcome import REACHED, RUNNING, SEEN
 
 _FINISHED = (OptunaState.COMPLETE, OptunaState.PRUNED)
 
@@ -69,7 +70,7 @@ def look(
         names: the searched parameters.
         reached: number -> epoch of unfinished trials that have reached a rung.
     """
-    others = [trial for trial in trials if trial.number != asking and CONFIRMS not in trial.user_attrs]
+    others = [trial for trial in trials if trial.number != asking and not trial_confirms(trial.user_attrs)]
     seen = frozenset(trial.number for trial in others if trial.state in _FINISHED)
     begun = {
         trial.number for trial in others if trial.state is OptunaState.RUNNING and trial.params.keys() >= set(names)
@@ -137,7 +138,7 @@ def from_ranges(text: str) -> frozenset[int]:
     numbers: set[int] = set()
     for run in filter(None, text.split(",")):
         first, _, last = run.partition("-")
-        numbers.update(range(int(first), int(last or first) + 1))
+        numbers |= set(range(int(first), int(last or first) + 1))
     return frozenset(numbers)
 
 

@@ -22,6 +22,7 @@ from tuner.engine.search.ladder import NAME as ASHA_PROMOTION
 from tuner.store import Database
 from tuner.store import rungs as rung_rows
 from tuner.store.claims import Claim
+from tuner.store.confirmations import trial_of_the_search
 from tuner.store.tables import Study
 from tuner.store.trial_outcome import CONFIRMS, INPUTS, SAME_AS, SEED, SLOT
 
@@ -168,4 +169,4 @@ def asker(study: Study, plan: Plan) -> Asker:
 
 def of_the_search(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Trials in which the study itself looked for the best: not those it began from, and no confirmations."""
-    return [trial for trial in trials if SLOT in trial.user_attrs and CONFIRMS not in trial.user_attrs]
+    return [trial for trial in trials if trial_of_the_search(trial.user_attrs)]

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from sqlalchemy import func, insert, select
-from sqlalchemy.orm import Session
 
 from tuner.engine.plan import Plan, make_plan
 from tuner.engine.search import samplers
@@ -16,13 +14,13 @@ from tuner.engine.studies.creation import grid_slot, sampled_slot
 from tuner.engine.studies.record import StudyRecord, record
 from tuner.errors import SpecificationError, StudyStateError, TrialNotFound
 from tuner.specification import GIVEN, StudySpecification, absolute
-from tuner.store import Database, StudyState, TrialState
+from tuner.store import Database, Session, StudyState, TrialState
 from tuner.store import events as event_rows
 from tuner.store import slots as slot_rows
 from tuner.store import studies as study_rows
 from tuner.store.claims import PRIORITY_ENQUEUED
 from tuner.store.states import Origin
-from tuner.store.tables import Slot, Study
+from tuner.store.tables import Study
 
 
 def raise_budget(database: Database, name_or_id: str | int, max_trials: int) -> StudyRecord:
@@ -37,12 +35,12 @@ def raise_budget(database: Database, name_or_id: str | int, max_trials: int) -> 
         study = _changeable(session, name_or_id)
         if max_trials <= study.max_trials:
             raise SpecificationError(f"{study.name} has a budget of {study.max_trials} trials already.")
-        first = _next_ordinal(session, study.id)
+        first = slot_rows.next_ordinal(session, study.id)
         if study.sampler["name"] == samplers.EXHAUSTIVE:
             slots = _rest_of_grid(session, study, plan, max_trials, first)
         else:
             slots = [sampled_slot(first + place) for place in range(max_trials - study.max_trials)]
-        _add(session, study, slots)
+        slot_rows.add_slots(session, study.id, slots)
         study.max_trials = max_trials
         _wake(session, study, f"budget raised to {max_trials} trials")
         return record(study)
@@ -103,16 +101,16 @@ def _add_by_hand(
     point = plan.point(parameters)
     with database.transaction() as session:
         study = _changeable(session, name_or_id)
-        slot = grid_slot(point, _next_ordinal(session, study.id)) | {"origin": origin, "priority": PRIORITY_ENQUEUED}
-        _add(session, study, [slot])
+        by_hand = {"origin": origin, "priority": PRIORITY_ENQUEUED}
+        slot = grid_slot(point, slot_rows.next_ordinal(session, study.id)) | by_hand
+        slot_rows.add_slots(session, study.id, [slot])
         study.max_trials += 1
         _wake(session, study, f"a trial was {origin}")
         return record(study)
 
 
 def _rest_of_grid(session: Session, study: Study, plan: Plan, max_trials: int, first: int) -> list[dict[str, Any]]:
-    in_grid = select(Slot.parameters).where(Slot.study_id == study.id, Slot.origin == Origin.GRID)
-    known = {_text(parameters) for parameters in session.scalars(in_grid)}
+    known = {_text(parameters) for parameters in slot_rows.grid_parameters(session, study.id)}
     missing = [point for point in plan.grid() if _text(point.parameters) not in known]
     more = max_trials - study.max_trials
     if more > len(missing):
@@ -121,15 +119,6 @@ def _rest_of_grid(session: Session, study: Study, plan: Plan, max_trials: int, f
             f"in its budget yet; {more} can't be added."
         )
     return [grid_slot(point, first + place) for place, point in enumerate(missing[:more])]
-
-
-def _next_ordinal(session: Session, study_id: int) -> int:
-    last = session.scalar(select(func.max(Slot.ordinal)).where(Slot.study_id == study_id))
-    return 0 if last is None else last + 1
-
-
-def _add(session: Session, study: Study, slots: list[dict[str, Any]]) -> None:
-    session.execute(insert(Slot), [slot | {"study_id": study.id} for slot in slots])
 
 
 def _wake(session: Session, study: Study, reason: str) -> None:

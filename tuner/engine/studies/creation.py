@@ -11,8 +11,6 @@ from typing import Any
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.trial import FrozenTrial
-from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
 
 from model.protocol import metric_label, protocol_of
 from tuner.engine.course import confirmation
@@ -28,10 +26,11 @@ from tuner.settings import Settings
 from tuner.space import SearchSpace
 from tuner.space.review import review_space
 from tuner.specification import StudySpecification
-from tuner.store import Database, StudyState
+from tuner.store import Database, IntegrityError, StudyState
 from tuner.store import events as event_rows
+from tuner.store import studies as study_rows
 from tuner.store.states import Origin
-from tuner.store.tables import Slot, Study
+from tuner.store.tables import Study
 from tuner.store.trial_outcome import WARM_START
 
 # Marks the Optuna studies that are ours: what a crash left of a creation can be told from other people's.
@@ -100,9 +99,7 @@ def _add_study(
     )
     try:
         with database.transaction() as session:
-            session.add(study)
-            session.flush()
-            session.execute(insert(Slot), [slot | {"study_id": study.id} for slot in slots])
+            study_rows.add_study(session, study, slots)
             event_rows.add_event(session, study.id, "created", f"{len(slots)} trials, sampler {sampler.name}.")
             for note in notes:
                 event_rows.add_event(session, study.id, "warm_start", note)
@@ -202,7 +199,7 @@ def _refuse_taken_name(database: Database, name: str) -> None:
             f"Write, for example, study-{name}."
         )
     with database.session() as session:
-        if session.scalar(select(Study.id).where(Study.name == name)) is not None:
+        if study_rows.is_taken(session, name):
             raise _taken(name)
 
 

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import shutil
 
-from sqlalchemy import exists, select, update
-from sqlalchemy.orm import Session
-
 from tuner.engine.files.artifact_store import check_store
 from tuner.engine.files.artifacts import study_folder
 from tuner.engine.studies.record import StudyRecord, record
 from tuner.errors import StudyStateError
 from tuner.settings import Settings
-from tuner.store import Database, StudyState, TrialState
+from tuner.store import Database, StudyState
 from tuner.store import events as event_rows
 from tuner.store import slots as slot_rows
 from tuner.store import studies as study_rows
-from tuner.store.tables import Slot, Study, utc_now
+from tuner.store.tables import Study
 
 
 def find(database: Database, name_or_id: str | int) -> StudyRecord:
@@ -57,7 +54,7 @@ def resume(database: Database, name_or_id: str | int) -> StudyRecord:
         if study.state in (StudyState.QUEUED, StudyState.RUNNING):
             return record(study)
         _require(study, "resume", StudyState.PAUSED, StudyState.STOPPED)
-        if not _open_slots(session, study.id):
+        if not slot_rows.has_unended(session, study.id):
             raise StudyStateError(f"{study.name} has no trials left to run. Raise its budget (max_trials) instead.")
         study_rows.set_state(session, study, study_rows.going(study), "resumed by request")
         return record(study)
@@ -69,7 +66,6 @@ def stop(database: Database, name_or_id: str | int) -> StudyRecord:
     Raises:
         StudyStateError: the study has ended otherwise.
     """
-    from tuner.engine.course import confirmation
     from tuner.engine.course.ending import end_soon
 
     with database.transaction() as session:
@@ -78,7 +74,7 @@ def stop(database: Database, name_or_id: str | int) -> StudyRecord:
             _require(study, "stop", StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED)
             end_soon(session, study, StudyState.STOPPED, "stopped by request")
         elif study.state is StudyState.STOPPING and study.ends_as is not StudyState.STOPPED:
-            confirmation.skip(session, study)
+            slot_rows.leave_out_confirmations(session, study.id)
             study.ends_as, study.reason = StudyState.STOPPED, f"{study.reason}; then stopped by request"
         return record(study)
 
@@ -94,23 +90,12 @@ def cancel(database: Database, name_or_id: str | int) -> StudyRecord:
         if study.state is not StudyState.CANCELLED:
             if study.state.ended:
                 raise StudyStateError(f"{study.name} has ended already: it is {study.state}.")
-            # Trials that were begun have an Optuna trial to end; the sweep does that, as for lost ones.
-            waiting = (Slot.study_id == study.id) & (Slot.state == TrialState.WAITING)
-            session.execute(
-                update(Slot)
-                .where(waiting & Slot.optuna_number.is_(None))
-                .values(state=TrialState.CANCELLED, ended_at=utc_now())
-            )
-            session.execute(
-                update(Slot)
-                .where(waiting & Slot.optuna_number.is_not(None))
-                .values(state=TrialState.RUNNING, lease_expires=0.0)
-            )
+            slot_rows.abandon_waiting(session, study.id)
             study_rows.set_state(session, study, StudyState.CANCELLED, "cancelled by request")
         return record(study)
 
 
-def delete(database: Database, settings: Settings, name_or_id: str | int) -> None:
+def delete_study(database: Database, settings: Settings, name_or_id: str | int) -> None:
     """Delete a study that has ended, with its trials and files. Shared stages stay for other studies.
 
     Raises:
@@ -138,17 +123,10 @@ def delete(database: Database, settings: Settings, name_or_id: str | int) -> Non
     with database.transaction() as session:
         # Its own events go with it, this one stays: ids of events are never given out twice.
         event_rows.add_event(session, None, "deleted", f"{study.name} was deleted.")
-        session.flush()
-        session.delete(study_rows.find_study(session, study.id))
+        study_rows.remove(session, study_rows.find_study(session, study.id))
 
 
 def _require(study: Study, verb: str, *states: StudyState) -> None:
     if study.state not in states:
         allowed = ", ".join(states)
         raise StudyStateError(f"Can't {verb} {study.name}: it is {study.state}, and must be {allowed}.")
-
-
-def _open_slots(session: Session, study_id: int) -> bool:
-    open_states = (TrialState.WAITING, TrialState.RUNNING)
-    query = exists().where(Slot.study_id == study_id, Slot.state.in_(open_states))
-    return bool(session.scalar(select(query)))

@@ -21,8 +21,9 @@ from tuner.errors import SpaceError, SpecificationError, StudyNotFound
 from tuner.specification import StudySpecification
 from tuner.store import Database
 from tuner.store import studies as study_rows
+from tuner.store.confirmations import trial_confirms
 from tuner.store.tables import Study
-from tuner.store.trial_outcome import CONFIRMS, WARM_START
+from tuner.store.trial_outcome import WARM_START
 
 # Samplers that choose by results.
 LEARNING = ("tpe", "gp", "cmaes")
@@ -102,7 +103,7 @@ def _fitting(database: Database, study: Study, source: Plan, plan: Plan) -> Warm
     finished = optuna.load_study(study_name=study.optuna_name, storage=database.storage).get_trials(
         deepcopy=False, states=(OptunaState.COMPLETE, OptunaState.PRUNED)
     )
-    candidates = [trial for trial in finished if trial.values and CONFIRMS not in trial.user_attrs]
+    candidates = [trial for trial in finished if trial.values and not trial_confirms(trial.user_attrs)]
     trials = [found for trial in candidates if (found := _translated(trial, study.name, source, plan)) is not None]
     if not trials:
         why = f"none of its {len(candidates)} finished trials fits this space" if candidates else "no trial has a value"

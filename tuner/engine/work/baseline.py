@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from sqlalchemy import update
-
 from model.baseline import baseline
 from model.config import Config
 from model.data import SequentialDataset
 from tuner.engine.outage import is_of_storage
-from tuner.engine.patience import patiently
+from tuner.engine.patience import patiently, transact
 from tuner.engine.plan import Plan
 from tuner.engine.work.lease import Interrupted
 from tuner.store import Database
@@ -48,7 +46,7 @@ def compute_baseline(
     except Exception as error:
         # Of a trial that is interrupted or meets an outage: whoever continues it tries again.
         if isinstance(error, Interrupted) or is_of_storage(error):
-            patiently(lambda: _give_back(database, study.id))
+            transact(database, lambda session: study_rows.give_back_baseline(session, study.id))
             raise
         _log.warning("The baseline of %s could not be computed: %s", study.name, error)
         message = f"The baseline could not be computed: {error}"
@@ -56,17 +54,12 @@ def compute_baseline(
             event_rows.add_event(session, study.id, "baseline", message)
         return
     with database.transaction() as session:
-        session.execute(update(Study).where(Study.id == study.id).values(baseline=result))
-
-
-def _give_back(database: Database, study_id: int) -> None:
-    with database.transaction() as session:
-        session.execute(update(Study).where(Study.id == study_id).values(baseline_lease=None))
+        study_rows.write_baseline(session, study.id, result)
 
 
 def _is_ours_to_do(database: Database, study_id: int) -> bool:
     with database.session() as session:
-        if session.get_one(Study, study_id).baseline is not None:
+        if study_rows.get_one(session, study_id).baseline is not None:
             return False
     with database.transaction() as session:
         return study_rows.lease_baseline(session, study_id, database.now(session), _SECONDS)

@@ -9,15 +9,13 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
-from sqlalchemy import update
-
 from tuner.engine.patience import UNAVAILABLE
 from tuner.store import Database, StudyState
 from tuner.store import claims as claim_rows
 from tuner.store import stages as stage_rows
+from tuner.store import workers as worker_rows
 from tuner.store.claims import Claim
 from tuner.store.states import WorkerState
-from tuner.store.tables import Worker, utc_now
 
 _log = logging.getLogger(__name__)
 
@@ -183,12 +181,7 @@ class LeaseKeeper:
     def _renew(self) -> None:
         with self._lock, self.database.transaction() as session:
             now = self.database.now(session)
-            expires = now + self.lease_seconds
-            session.execute(
-                update(Worker)
-                .where(Worker.id == self.worker_id, Worker.state != WorkerState.STOPPED)
-                .values(heartbeat_at=utc_now(), lease_expires=expires, state=self._state(), ended_at=None)
-            )
+            worker_rows.renew(session, self.worker_id, self._state(), now + self.lease_seconds)
             if self._claim is not None:
                 self.note_state(claim_rows.renew(session, now, self._claim, self.lease_seconds))
             if self._stage is not None:

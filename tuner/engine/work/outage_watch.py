@@ -9,24 +9,21 @@ import socket
 import time
 from pathlib import Path
 
-from sqlalchemy.orm import Session
-
 from model.data.catalog import cache_root
 from model.registry import parameters_of
 from tuner.engine.course.sweep import MAX_LOSSES
 from tuner.engine.files.artifact_store import join_store
 from tuner.engine.outage import DATABASE, Outage, Places
-from tuner.engine.patience import patiently
+from tuner.engine.patience import patiently, transact
 from tuner.engine.work.failures import RETRY_DELAY_SECONDS
 from tuner.errors import StoreAway
-from tuner.store import Database, StudyState
+from tuner.store import Database, Session, StudyState
 from tuner.store import claims as claim_rows
 from tuner.store import events as event_rows
 from tuner.store import slots as slot_rows
 from tuner.store import studies as study_rows
 from tuner.store import workers as worker_rows
 from tuner.store.claims import Claim
-from tuner.store.tables import Slot, Study
 
 _log = logging.getLogger(__name__)
 
@@ -62,12 +59,11 @@ class OutageWatch:
             self._joined = False
             message = f"A worker that starts on {socket.gethostname()} (process {os.getpid()}) waits: {away}"
             _log.warning("%s", message)
-
-            def step() -> None:
-                with self._database.transaction() as session:
-                    event_rows.add_event(session, None, "outage", message)
-
-            patiently(step, also_full=True)
+            transact(
+                self._database,
+                lambda session: event_rows.add_event(session, None, "outage", message),
+                also_full=True,
+            )
 
     def met(self, claim: Claim, error: Exception) -> bool:
         """Give the trial back if the error is an outage; False: it is something else."""
@@ -77,12 +73,8 @@ class OutageWatch:
         lasting = places.probe()
         self._away = places if lasting else None
         _log.warning("A trial is given back: %s", (lasting or outage).reason)
-
-        def step() -> None:
-            with self._database.transaction() as session:
-                self._give_back(session, claim, lasting or outage, lasts=lasting is not None)
-
-        patiently(step, also_full=True)
+        met, lasts = lasting or outage, lasting is not None
+        transact(self._database, lambda session: self._give_back(session, claim, met, lasts=lasts), also_full=True)
         return True
 
     def may_claim(self) -> bool:
@@ -125,9 +117,9 @@ class OutageWatch:
                         study_rows.set_state(session, study, study_rows.going(study), why)
 
     def _give_back(self, session: Session, claim: Claim, outage: Outage, *, lasts: bool) -> None:
-        study = session.get_one(Study, claim.study_id, with_for_update=True)
+        study = study_rows.get_one(session, claim.study_id, lock=True)
         # What is over before it was looked at may be no outage but the trial: it may not come back for ever.
-        losses = session.get_one(Slot, claim.slot_id).losses  # the trial may have got on since it was claimed
+        losses = slot_rows.get_one(session, claim.slot_id).losses  # the trial may have got on since it was claimed
         tries = losses if lasts or outage.store == DATABASE else losses + 1
         given_up = tries > MAX_LOSSES
         later = self._database.now(session) + RETRY_DELAY_SECONDS
@@ -148,7 +140,7 @@ class OutageWatch:
 
     def _places(self, study_id: int) -> Places:
         with self._database.session() as session:
-            specification = session.get_one(Study, study_id).specification
+            specification = study_rows.get_one(session, study_id).specification
         default = parameters_of(specification["model"])["data_path"].default
         data_path = specification["config"].get("data_path", default)
         return Places(self._root, specification["dataset"], (Path(data_path or "dataset"), cache_root()))

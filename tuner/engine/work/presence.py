@@ -9,35 +9,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from sqlalchemy import update
-
-from tuner.engine.patience import patiently
-from tuner.store import Database
-from tuner.store.states import WorkerState
-from tuner.store.tables import Worker, utc_now
+from tuner.engine.patience import transact
+from tuner.store import Database, Session
+from tuner.store import workers as worker_rows
 
 
 def register(database: Database, worker_id: str, lease_seconds: float) -> None:
     """Let everybody know of this process as a worker, which may then hold trials and shared stages."""
 
-    def step() -> None:
-        with database.transaction() as session:
-            expires = database.now(session) + lease_seconds
-            host, pid = socket.gethostname(), os.getpid()
-            session.merge(Worker(id=worker_id, host=host, pid=pid, state=WorkerState.IDLE, lease_expires=expires))
+    def step(session: Session) -> None:
+        expires = database.now(session) + lease_seconds
+        worker_rows.register(session, worker_id, socket.gethostname(), os.getpid(), expires)
 
-    patiently(step)
+    transact(database, step)
 
 
 def sign_off(database: Database, worker_id: str) -> None:
     """Say that the worker has ended in order."""
-
-    def step() -> None:
-        with database.transaction() as session:
-            stopped = {"state": WorkerState.STOPPED, "ended_at": utc_now()}
-            session.execute(update(Worker).where(Worker.id == worker_id).values(**stopped))
-
-    patiently(step)
+    transact(database, lambda session: worker_rows.sign_off(session, worker_id))
 
 
 @contextmanager

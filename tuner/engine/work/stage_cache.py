@@ -15,9 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import update
-from sqlalchemy.orm import Session
-
 from model.data import SequentialDataset
 from model.definition import ModelDefinition
 from model.errors import CheckpointError
@@ -25,17 +22,16 @@ from model.run import EpochReport, StageRun, start_run
 from tuner.engine.files.artifact_store import require_store
 from tuner.engine.files.artifacts import stage_checkpoint, stage_folder
 from tuner.engine.files.integrity import check_digest, set_aside, told
-from tuner.engine.patience import patiently
+from tuner.engine.patience import patiently, transact
 from tuner.engine.plan import Link
 from tuner.engine.work.driver import Driver, resumed, started_from
 from tuner.engine.work.lease import LeaseKeeper, StageLost
-from tuner.store import Database
+from tuner.store import Database, Session
 from tuner.store import claims as claim_rows
 from tuner.store import events as event_rows
 from tuner.store import slots as slot_rows
 from tuner.store import stages as stage_rows
 from tuner.store.claims import Claim
-from tuner.store.tables import Slot
 
 _log = logging.getLogger(__name__)
 
@@ -160,8 +156,9 @@ class StageCache:
             self._ensure(request.before)
         before = None if request.before is None else (request.before.key, request.before.epochs)
         link, names = request.link, {"model": request.definition.name, "dataset": request.dataset.name}
-        self._transact(
-            lambda session: stage_rows.ensure(session, link.key, stage=link.stage.name, before=before, **names)
+        transact(
+            self.database,
+            lambda session: stage_rows.ensure(session, link.key, stage=link.stage.name, before=before, **names),
         )
 
     def _resumable(self, request: StageRequest) -> bool:
@@ -187,25 +184,24 @@ class StageCache:
             check_digest(path, (digest,))
         except CheckpointError:
             return None  # its row is for the holder to drop
-        self._transact(lambda session: stage_rows.touch(session, key, epoch))
+        transact(self.database, lambda session: stage_rows.touch(session, key, epoch))
         return path
 
     def _acquire(self, request: StageRequest) -> bool:
         seconds = self.keeper.lease_seconds
 
-        def step() -> bool:
-            with self.database.transaction() as session:
-                now = self.database.now(session)
-                return stage_rows.acquire(session, now, request.key, self.keeper.worker_id, seconds, request.epochs)
+        def step(session: Session) -> bool:
+            now = self.database.now(session)
+            return stage_rows.acquire(session, now, request.key, self.keeper.worker_id, seconds, request.epochs)
 
-        if not patiently(step):
+        if not transact(self.database, step):
             return False
         self.keeper.hold_stage(request.key)
         return True
 
     def _release(self, key: str) -> None:
         self.keeper.hold_stage(None)
-        self._transact(lambda session: stage_rows.release(session, key, self.keeper.worker_id))
+        transact(self.database, lambda session: stage_rows.release(session, key, self.keeper.worker_id))
 
     def _run(self, request: StageRequest, claim: Claim, on_progress: Progress, initial: Path | None) -> None:
         self._reconcile(request.key)
@@ -243,17 +239,12 @@ class StageCache:
     def _count(self, request: StageRequest, claim: Claim, report: EpochReport) -> None:
         """Record that the epoch was computed, before its checkpoint: a repeated one counts again."""
 
-        def step() -> None:
-            with self.database.transaction() as session:
-                stage_rows.add_epoch(session, request.key, report.epoch, report.loss, report.mean_loss, report.seconds)
-                session.execute(
-                    update(Slot)
-                    .where(Slot.id == claim.slot_id)
-                    .values(epochs_run=Slot.epochs_run + 1, seconds_run=Slot.seconds_run + report.seconds)
-                )
-                claim_rows.note_advance(session, claim, request.epochs_before + report.epoch)
+        def step(session: Session) -> None:
+            stage_rows.add_epoch(session, request.key, report.epoch, report.loss, report.mean_loss, report.seconds)
+            slot_rows.count_shared_epoch(session, claim.slot_id, report.seconds)
+            claim_rows.note_advance(session, claim, request.epochs_before + report.epoch)
 
-        patiently(step)
+        transact(self.database, step)
 
     def _save(self, run: StageRun, key: str, keep: Collection[int]) -> None:
         self.keeper.check_stage()
@@ -263,8 +254,9 @@ class StageCache:
 
     def _add(self, key: str, epoch: int, sha256: str, *, kept: bool) -> None:
         size = stage_checkpoint(self.root, key, epoch).stat().st_size
-        self._transact(
-            lambda session: stage_rows.add_checkpoint(session, key, epoch, size=size, kept=kept, sha256=sha256)
+        transact(
+            self.database,
+            lambda session: stage_rows.add_checkpoint(session, key, epoch, size=size, kept=kept, sha256=sha256),
         )
 
     def _drop(self, key: str, epoch: int, keep: Collection[int]) -> None:
@@ -290,13 +282,6 @@ class StageCache:
         with self.database.transaction() as session:
             for epoch in set(stage_rows.digests(session, key)) - found:
                 stage_rows.forget_checkpoint(session, key, epoch)
-
-    def _transact(self, step: Callable[[Session], None]) -> None:
-        def transaction() -> None:
-            with self.database.transaction() as session:
-                step(session)
-
-        patiently(transaction)
 
 
 class _SharedStates:
@@ -340,7 +325,7 @@ class _SharedStates:
             number = slot_rows.optuna_number(session, self._claim.slot_id)
             event_rows.add_event(session, self._claim.study_id, "damaged", message, trial=number)
 
-        self._cache._transact(step)
+        transact(self._cache.database, step)
         self._cache._distrusted.discard(path)
 
     def keep(self, run: StageRun, before: int) -> None:

@@ -13,8 +13,6 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import update
-from sqlalchemy.orm import Session
 
 from model.config import Config
 from model.data import SequentialDataset
@@ -28,22 +26,23 @@ from tuner.engine.files.artifact_store import require_store
 from tuner.engine.files.artifacts import final_checkpoint, trial_folder
 from tuner.engine.files.integrity import check_digest, set_aside, told
 from tuner.engine.files.weights import keeps_pruned
-from tuner.engine.patience import UNAVAILABLE, patiently
+from tuner.engine.patience import UNAVAILABLE, patiently, transact
 from tuner.engine.plan import Link, Plan
 from tuner.engine.search.ladder import ladder_of
 from tuner.engine.search.trials import OptunaTrial, OptunaTrials
 from tuner.engine.work.driver import Driver, resumed, started_from
 from tuner.engine.work.lease import Interrupted, Interruption, LeaseKeeper
 from tuner.engine.work.stage_cache import StageCache, StageRequest, waits_for
-from tuner.store import Database, TrialState, trial_record
+from tuner.store import Database, Session, TrialState, trial_record
 from tuner.store import claims as claim_rows
 from tuner.store import events as event_rows
+from tuner.store import slots as slot_rows
 from tuner.store import stages as stage_rows
 from tuner.store import trial_files as file_rows
 from tuner.store.claims import Claim
 from tuner.store.states import Origin
-from tuner.store.tables import Slot, Study
-from tuner.store.trial_outcome import TrialOutcome
+from tuner.store.tables import Study
+from tuner.store.trial_outcome import TEST, TrialOutcome
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ class TrialRunner:
             Exception: it failed.
         """
         number = patiently(lambda: self.trials.begin(claim))
-        self._transact(lambda session: claim_rows.link(session, claim, number))
+        transact(self.database, lambda session: claim_rows.link(session, claim, number))
         trial = patiently(lambda: self.trials.open(number))
         if trial.ended is not None:
             return ENDINGS[trial.ended]
@@ -124,8 +123,9 @@ class TrialRunner:
             what = " and ".join(sorted(_INPUTS[name] for name in inputs if inputs[name] != theirs.get(name)))
             message = f"Trial {trial.number} has the parameters of trial {number}, but {what} changed since, so it is "
             message += "trained. Values from before and after that can't be compared."
-            self._transact(
-                lambda session: event_rows.add_event(session, claim.study_id, "data", message, trial=trial.number)
+            transact(
+                self.database,
+                lambda session: event_rows.add_event(session, claim.study_id, "data", message, trial=trial.number),
             )
         return None
 
@@ -145,18 +145,12 @@ class TrialRunner:
             same_as=same.number,
         )
         message = f"Trial {trial.number} has the parameters of trial {same.number}, and so its result."
-        self._transact(
-            lambda session: event_rows.add_event(session, claim.study_id, "reused", message, trial=trial.number)
+        transact(
+            self.database,
+            lambda session: event_rows.add_event(session, claim.study_id, "reused", message, trial=trial.number),
         )
         name = self.study.optuna_name
         patiently(lambda: end_trial(self.database, name, trial.number, OptunaState.COMPLETE, outcome, same.value))
-
-    def _transact(self, step: Callable[[Session], Any]) -> None:
-        def transaction() -> None:
-            with self.database.transaction() as session:
-                step(session)
-
-        patiently(transaction)
 
 
 class TrialRun:
@@ -194,7 +188,7 @@ class TrialRun:
                 raise Interrupted(Interruption.LOST)
             file_rows.announce(session, self.claim.slot_id, name, sha256)
 
-        self.runner._transact(step)
+        transact(self.runner.database, step)
 
     def _config(self, stage: Stage) -> Config:
         config = self.plan.stage_config(stage, self.trial.params)
@@ -241,7 +235,7 @@ class TrialRun:
             request = StageRequest(link, self.plan.definition, dataset, request, keep)
         assert request is not None
         asked = sum(link.epochs for link in chain)
-        self.runner._transact(lambda session: self._plan_stage(session, chain[-1], asked))
+        transact(self.runner.database, lambda session: self._plan_stage(session, chain[-1], asked))
         # A combination of a grid, or a confirmation, can wait while its worker takes another; a sampled trial is
         # better finished, or the sampler would choose more and more of them without having seen a result.
         waits = self.claim.origin not in (Origin.GRID, Origin.CONFIRM)
@@ -253,29 +247,15 @@ class TrialRun:
             ),
             on_wait=self._wait if waits else None,
         )
-        self.runner._transact(lambda session: self._count_reused(session, asked))
+        slot = self.claim.slot_id
+        transact(self.runner.database, lambda session: slot_rows.count_reused(session, slot, asked))
         return path
 
     def _plan_stage(self, session: Session, last: Link, asked: int) -> None:
         """Tell everybody which stage this trial needs, and those of its group, which need the same one."""
-        mine = Slot.id == self.claim.slot_id
-        values = {"stage_key": last.key, "stage_epochs": last.epochs, "epochs_asked": asked}
-        session.execute(update(Slot).where(mine).values(**values))
+        slot_rows.need_stage(session, self.claim.slot_id, last.key, last.epochs, asked)
         if self.claim.group_key is not None:
-            session.execute(
-                update(Slot)
-                .where(
-                    Slot.study_id == self.claim.study_id,
-                    Slot.group_key == self.claim.group_key,
-                    Slot.stage_key.is_(None),
-                )
-                .values(stage_key=last.key)
-            )
-
-    def _count_reused(self, session: Session, asked: int) -> None:
-        slot = session.get(Slot, self.claim.slot_id, with_for_update=True)
-        if slot is not None:
-            slot.epochs_reused = max(asked - slot.epochs_run, 0)
+            slot_rows.expect_stage(session, self.claim.study_id, self.claim.group_key, last.key)
 
     def _epochs_of_others(self, link: Link) -> set[int]:
         with self.runner.database.session() as session:
@@ -341,14 +321,13 @@ class TrialRun:
 
         def step(session: Session) -> None:
             trial_record.write_epoch(session, values)
-            mine = Slot.id == self.claim.slot_id
-            session.execute(update(Slot).where(mine).values(seconds_run=Slot.seconds_run + report.seconds))
-            claim_rows.note_advance(session, self.claim, Slot.epochs_asked + report.epoch)
+            slot_rows.count_own_epoch(session, self.claim.slot_id, report.seconds)
+            claim_rows.note_own_advance(session, self.claim, report.epoch)
             # All trials of a study validate alike; one of them saying so is enough.
             if report.advice and self.trial.number == 0:
                 event_rows.add_event(session, self.claim.study_id, "advice", report.advice, trial=0)
 
-        self.runner._transact(step)
+        transact(self.runner.database, step)
         if report.valid_score is not None:
             score = report.valid_score
             patiently(lambda: self.trial.report(score, report.epoch))
@@ -387,7 +366,7 @@ class TrialRun:
         stage = self.plan.own_stage.name
         self._progress(stage, run.epoch, run.epochs, 1.0, None, note="testing the best epoch", at_once=True)
         result = run.result(self.keeper.check)
-        seconds = (outcome.seconds or {}) | {"test": time.monotonic() - begun}
+        seconds = (outcome.seconds or {}) | {TEST: time.monotonic() - begun}
         return replace(outcome, test_result=result.test_result, seconds=seconds)
 
     def _own_seconds(self) -> float:
@@ -423,7 +402,7 @@ class _OwnStates:
             file_rows.forget(session, self._slot_id, path.name)
             event_rows.add_event(session, self._run.claim.study_id, "damaged", message, trial=number)
 
-        self._run.runner._transact(step)
+        transact(self._run.runner.database, step)
 
     def keep(self, run: StageRun, before: int) -> None:
         del before  # the same file

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy.orm import Session
 
 from tuner.engine.course.ending import settle
 from tuner.engine.course.sweep import sweep
 from tuner.engine.course.trial_ending import end_trial
 from tuner.engine.datasets import DatasetCache
 from tuner.engine.files.weights import remove_ended, remove_finished
-from tuner.engine.patience import may_pass, patiently
+from tuner.engine.patience import may_pass, patiently, transact
 from tuner.engine.plan import Link, make_plan
 from tuner.engine.search.trials import OptunaTrials
 from tuner.engine.work.baseline import compute_baseline
@@ -29,7 +28,7 @@ from tuner.engine.work.stage_cache import StageBusy, StageCache, waits_for
 from tuner.engine.work.trial import TrialRunner
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
-from tuner.store import Database, TrialState, trial_record
+from tuner.store import Database, Session, TrialState, trial_record
 from tuner.store import claims as claim_rows
 from tuner.store import events as event_rows
 from tuner.store import slots as slot_rows
@@ -37,7 +36,6 @@ from tuner.store import studies as study_rows
 from tuner.store import workers as worker_rows
 from tuner.store.claims import Claim
 from tuner.store.states import WorkerState
-from tuner.store.tables import Study
 from tuner.store.trial_outcome import TrialOutcome
 
 _log = logging.getLogger(__name__)
@@ -112,17 +110,16 @@ class WorkerLoop:
             time.sleep(_IDLE_SECONDS)
 
     def _claim(self) -> Claim | None:
-        def step() -> Claim | None:
-            with self.database.transaction() as session:
-                now, lease = self.database.now(session), self.settings.lease_seconds
-                claimed = claim_rows.claim(session, now, self.worker_id, lease, study_id=self.study_id)
-                state = WorkerState.IDLE if claimed is None else WorkerState.RUNNING
-                if state is not self._state:
-                    worker_rows.note_worker(session, self.worker_id, state)
-                    self._state = state
-                return claimed
+        def step(session: Session) -> Claim | None:
+            now, lease = self.database.now(session), self.settings.lease_seconds
+            claimed = claim_rows.claim(session, now, self.worker_id, lease, study_id=self.study_id)
+            state = WorkerState.IDLE if claimed is None else WorkerState.RUNNING
+            if state is not self._state:
+                worker_rows.note_worker(session, self.worker_id, state)
+                self._state = state
+            return claimed
 
-        return patiently(step, also_full=True)
+        return transact(self.database, step, also_full=True)
 
     def _work_may_come(self) -> bool:
         """Whether others' running trials, or trials not claimable just now, may still need this worker."""
@@ -157,7 +154,7 @@ class WorkerLoop:
     def _runner(self, study_id: int) -> TrialRunner:
         if study_id not in self._runners:
             with self.database.session() as session:
-                study = session.get_one(Study, study_id)
+                study = study_rows.get_one(session, study_id)
             plan = make_plan(StudySpecification.model_validate(study.specification))
             self._runners = {
                 study_id: TrialRunner(
@@ -198,10 +195,10 @@ class WorkerLoop:
                 waiting = {"stage": link.stage.name, "epoch": 0, "epochs": link.epochs, "fraction": 0.0}
                 trial_record.write_progress(session, claim.slot_id, waiting | {"note": waits_for(session, link)})
 
-        self._transact(step)
+        transact(self.database, step, also_full=True)
 
     def _release(self, claim: Claim) -> None:
-        self._transact(lambda session: claim_rows.release(session, claim))
+        transact(self.database, lambda session: claim_rows.release(session, claim), also_full=True)
 
     def _failed(self, claim: Claim, failure: Failure) -> None:
         _log.warning("A trial failed: %s: %s", failure.type, failure.message)
@@ -218,7 +215,7 @@ class WorkerLoop:
             message = f"{failure.type}: {failure.message} It will be tried again."
             event_rows.add_event(session, claim.study_id, "retry", message, trial=number)
 
-        self._transact(step)
+        transact(self.database, step, also_full=True)
 
     def _end(self, claim: Claim, state: TrialState, why: str, failure: Failure | None) -> None:
         """End a trial without a value: the error first, then Optuna's trial, then the claim.
@@ -226,11 +223,11 @@ class WorkerLoop:
         A claim that is somebody else's by now is left to him: what failed here may succeed there.
         """
         error = None if failure is None else failure.record
-        if not patiently(lambda: self._is_ours(claim, error)):
+        if not transact(self.database, lambda session: self._is_ours(session, claim, error)):
             return
         with self.database.session() as session:
             number = slot_rows.optuna_number(session, claim.slot_id)
-            name = session.get_one(Study, claim.study_id).optuna_name
+            name = study_rows.get_one(session, claim.study_id).optuna_name
         if number is not None:
             outcome = TrialOutcome(error=why)
             patiently(lambda: end_trial(self.database, name, number, OptunaState.FAIL, outcome))
@@ -240,19 +237,18 @@ class WorkerLoop:
             if claim_rows.finish(session, claim, state, error):
                 event_rows.add_event(session, claim.study_id, kind, why, trial=number)
 
-        self._transact(step)
+        transact(self.database, step, also_full=True)
         patiently(lambda: settle(self.database, claim.study_id))
 
-    def _is_ours(self, claim: Claim, error: dict[str, Any] | None) -> bool:
-        with self.database.transaction() as session:
-            now = self.database.now(session)
-            ours = claim_rows.renew(session, now, claim, self.settings.lease_seconds) is not None
-            if ours and error is not None:
-                claim_rows.note_error(session, claim, error)
-            return ours
+    def _is_ours(self, session: Session, claim: Claim, error: dict[str, Any] | None) -> bool:
+        now = self.database.now(session)
+        ours = claim_rows.renew(session, now, claim, self.settings.lease_seconds) is not None
+        if ours and error is not None:
+            claim_rows.note_error(session, claim, error)
+        return ours
 
     def _finish(self, claim: Claim, state: TrialState) -> None:
-        self._transact(lambda session: claim_rows.finish(session, claim, state))
+        transact(self.database, lambda session: claim_rows.finish(session, claim, state), also_full=True)
         patiently(lambda: settle(self.database, claim.study_id))
 
     def _sweep(self) -> None:
@@ -263,7 +259,7 @@ class WorkerLoop:
 
     def _remove_finished(self, study_id: int) -> None:
         with self.database.session() as session:
-            study = session.get(Study, study_id)
+            study = study_rows.get(session, study_id)
         if study is not None:
             remove_finished(self.database, self.settings.artifacts, study, self.settings.weights_gb * 1e9)
         self.cache.evict()
@@ -280,10 +276,3 @@ class WorkerLoop:
             return None
         with self.database.session() as session:
             return study_rows.find_study(session, name).id
-
-    def _transact(self, step: Callable[[Session], Any]) -> None:
-        def transaction() -> None:
-            with self.database.transaction() as session:
-                step(session)
-
-        patiently(transaction, also_full=True)

@@ -68,7 +68,7 @@ def raise_budget(name: str, budget: BudgetRequest, database: DatabaseOf) -> Stud
 @router.delete("/{name}", status_code=204)
 def delete_study(name: str, database: DatabaseOf, settings: SettingsOf) -> None:
     """Delete a study that has ended, with its trials and files."""
-    steering.delete(database, settings, name)
+    steering.delete_study(database, settings, name)
 
 
 @router.get("/{name}/specification")
