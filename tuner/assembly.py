@@ -9,31 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
-from model import lookalikes
-from model.config import load_config
-from model.registry import get_model, parameters_of
-from tuner.errors import SpaceError, SpecificationError
+from model.config import Config, load_config
+from model.literals import parse_literal
+from model.registry import parameters_of
+from tuner.engine.plan import check_searched, planned
+from tuner.engine.studies.draft import Draft, draft
+from tuner.errors import Problems, SpaceError, SpecificationError
 from tuner.fields import role_of
 from tuner.space import SearchSpace
-from tuner.space.review import review_space
 from tuner.specification import StudyOptions, StudySpecification
-
-
-@dataclass(frozen=True)
-class Assembled:
-    """A specification, and remarks for the person who wrote it; ``space`` knows its file and lines."""
-
-    specification: StudySpecification
-    notes: tuple[str, ...]
-    space: SearchSpace
 
 
 def assemble(
@@ -43,17 +36,20 @@ def assemble(
     config_files: Sequence[str | Path] = (),
     command_line: Sequence[str] = (),
     name: str | None = None,
-) -> Assembled:
-    """Merge and check everything that can be checked without the data set.
+    bounds: Sequence[Callable[[StudySpecification], None]] = (),
+) -> Draft:
+    """Merge and check everything that can be checked without the data set, once.
 
     Args:
         config_files: YAML files, weaker than ``options.config``, which is weaker than the command line.
         command_line: tokens ``--key=value``.
         name: used when the options have none; without either a name is derived from the content, so that
             the same request gets the same name.
+        bounds: what else the specification has to pass; each raises what is wrong with it.
 
     Raises:
-        SpaceError, ConfigError, SpecificationError: what is wrong, where, and what to write instead.
+        SpaceError, ConfigError, SpecificationError: what is wrong, where, and what to write instead; all of it where
+            it is several things.
     """
     config = load_config(
         options.model,
@@ -62,12 +58,28 @@ def assemble(
         config_dict=options.config,
         command_line=command_line,
     )
+    problems = Problems()
+    checked = problems.gather(lambda: _checked(space, config))
+    space = space if checked is None else checked
+    specification = problems.gather(lambda: _specification(options, config, space, name))
+    if specification is None:
+        problems.raise_found()
+    assert specification is not None  # or what is wrong with it was raised
+    for bound in bounds:
+        problems.gather(partial(bound, specification))
+    # Those who run the study read both from JSON; what they read is what is planned here.
+    return draft(planned(specification, _as_stored(config), _stored_space(space, specification)), problems)
+
+
+def _checked(space: SearchSpace, config: Config) -> SearchSpace:
+    """The space, checked and without options that mean the same; it still knows its file and lines."""
     if not space.parameters:
         raise SpaceError("The search space is empty.", "Name at least one parameter.", file=space.file)
-    # Here, and not only when the study is created: the space still knows its file and lines.
-    space.check(parameters_of(config.model), fixed=config.given)
-    space = space.with_distinct_options(parameters_of(config.model))
-    remarks = review_space(space, get_model(config.model), config)
+    check_searched(config, space)
+    return space.with_distinct_options(parameters_of(config.model))
+
+
+def _specification(options: StudyOptions, config: Config, space: SearchSpace, name: str | None) -> StudySpecification:
     fields = options.model_dump(include=set(StudyOptions.model_fields)) | {
         "model": config.model,
         "dataset": config.dataset,
@@ -76,11 +88,22 @@ def assemble(
     }
     fields["name"] = options.name or name or derived_name(fields)
     try:
-        specification = StudySpecification.model_validate(fields)
+        return StudySpecification.model_validate(fields)
     except ValidationError as error:
         raise SpecificationError(describe(error)) from None
-    notes = (*_unknown_keys(config.model, config.unknown), *config.notes, *space.notes, *remarks)
-    return Assembled(specification, notes, space)
+
+
+def _as_stored(config: Config) -> Config:
+    """The configuration as it is read from JSON: tuples are lists then, and quoted literals literals."""
+    stored = {
+        key: parse_literal(value) if isinstance(value, str) else value for key, value in _plain(config.given).items()
+    }
+    return config if stored == config.given else Config(config.model, config.dataset, stored)
+
+
+def _stored_space(space: SearchSpace, specification: StudySpecification) -> SearchSpace:
+    stored = SearchSpace.from_json(specification.space)
+    return space if space == stored else stored
 
 
 def same_study(one: StudySpecification, other: StudySpecification) -> list[str]:
@@ -91,11 +114,19 @@ def same_study(one: StudySpecification, other: StudySpecification) -> list[str]:
 
 def describe(error: ValidationError) -> str:
     """The first problem that pydantic found, as a sentence."""
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+    return _sentence(error.errors(include_url=False)[0])
+
+
+def describe_all(error: ValidationError) -> list[str]:
+    """Every problem that pydantic found, as sentences."""
+    return [_sentence(each) for each in error.errors(include_url=False)]
+
+
+def _sentence(error: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
         return f"{place} is not known here. Remove it or check its spelling."
-    return f"{place} = {_short(first['input'])}: {first['msg'].removesuffix('.')}."
+    return f"{place} = {_short(error['input'])}: {error['msg'].removesuffix('.')}."
 
 
 def _short(value: Any) -> str:
@@ -141,9 +172,3 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
     """The values as JSON has them: tuples become lists, YAML's dates become texts."""
     plain: dict[str, Any] = json.loads(json.dumps(given, default=str))
     return plain
-
-
-def _unknown_keys(model: str, unknown: Mapping[str, str | None]) -> Iterable[str]:
-    for key, near in unknown.items():
-        hint = f" Did you mean {near}?" if near else ""
-        yield f"{key} is not a parameter that {model} knows; it changes nothing.{hint}{lookalikes.hint(key)}"

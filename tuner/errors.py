@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from model.errors import ModelError
+
+T = TypeVar("T")
 
 
 class TunerError(Exception):
@@ -71,6 +76,48 @@ def raise_all(errors: Sequence[SpaceError]) -> None:
 
 class SpecificationError(TunerError, ValueError):
     """A study specification that can't be run; nothing was created."""
+
+
+class SpecificationErrors(SpecificationError):
+    """Several things that are wrong with one study.
+
+    Attributes:
+        every: each of them.
+    """
+
+    def __init__(self, every: Sequence[Exception]) -> None:
+        self.every = tuple(every)
+        listed = " ".join(f"({place}) {problem}" for place, problem in enumerate(every, start=1))
+        super().__init__(f"{len(every)} things stand in the way of every trial. {listed}")
+
+
+class Problems:
+    """What is wrong with a study, gathered so that all of it can be said at once.
+
+    Attributes:
+        found: errors for people, in the order of their discovery.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[ModelError | TunerError] = []
+
+    def gather(self, step: Callable[[], T]) -> T | None:
+        """What the step returns; None, and its error among those found, where it complains."""
+        try:
+            return step()
+        except SpecificationErrors as several:
+            self.found += [error for error in several.every if isinstance(error, ModelError | TunerError)]
+        except (ModelError, TunerError) as error:
+            self.found.append(error)
+        return None
+
+    def raise_found(self) -> None:
+        """Raise what was found: nothing, the one thing, or all of them as one."""
+        different = list({str(error): error for error in self.found}.values())
+        if len(different) == 1:
+            raise different[0]
+        if different:
+            raise SpecificationErrors(different)
 
 
 class FormatUnavailable(TunerError):

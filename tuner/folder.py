@@ -22,7 +22,8 @@ from pydantic import Field, ValidationError
 
 from model.literals import read_yaml
 from tuner import space
-from tuner.assembly import Assembled, assemble, describe, safe_name
+from tuner.assembly import assemble, describe, safe_name
+from tuner.engine.studies.draft import Draft
 from tuner.errors import SpecificationError
 from tuner.specification import StudyOptions
 
@@ -37,7 +38,7 @@ class StudyFile(StudyOptions):
     config_files: list[str] = Field(default_factory=list, description="RecBole configuration files, in order.")
 
 
-def read_study(folder: str | Path, command_line: Sequence[str] = (), flags: StudyOptions | None = None) -> Assembled:
+def read_study(folder: str | Path, command_line: Sequence[str] = (), flags: StudyOptions | None = None) -> Draft:
     """The study that a folder describes; its name is the folder's unless the file has another.
 
     Args:

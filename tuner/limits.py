@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from tuner.errors import SpecificationError
+from tuner.errors import Problems, SpecificationError
 from tuner.fields import Role, role_of
 from tuner.specification import StudySpecification
 
@@ -52,14 +53,20 @@ def check_limits(specification: StudySpecification) -> None:
     Raises:
         SpecificationError: names the key, the bound, and the way around it.
     """
+    problems = Problems()
     for key, value in _numbers(specification):
-        bound = _MOST.get(key.rpartition(".")[2])
-        if bound is not None and value > bound:
-            raise SpecificationError(
-                f"{key} = {value:g}: a request may ask for {bound:,} at most. Larger ones are for tuner run."
-            )
+        problems.gather(partial(_check_size_of_network, key, value))
     for name, field in StudySpecification.model_fields.items():
-        check_number(name, role_of(field), getattr(specification, name))
+        problems.gather(partial(check_number, name, role_of(field), getattr(specification, name)))
+    problems.raise_found()
+
+
+def _check_size_of_network(key: str, value: float) -> None:
+    bound = _MOST.get(key.rpartition(".")[2])
+    if bound is not None and value > bound:
+        raise SpecificationError(
+            f"{key} = {value:g}: a request may ask for {bound:,} at most. Larger ones are for tuner run."
+        )
 
 
 def check_number(name: str, role: Role, value: Any) -> None:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from tuner.cli.environment import err, out
 from tuner.cli.follow import follow
 from tuner.cli.outcome import print_outcome
-from tuner.cli.requests import ConfigFiles, ParamsFile, Request, assemble_request, takes_fields
+from tuner.cli.requests import ConfigFiles, ParamsFile, Request, assemble_request, takes_fields, tell
 from tuner.store import StudyState
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ def launch_study(
     """
     from tuner.client import Client
 
-    specification = assemble_request(Request(context.args, params_file, config_files, fields)).specification
+    asked = assemble_request(Request(context.args, params_file, config_files, fields))
     with Client(url) as client:
-        created = client.create_study(specification)
+        created = client.create_study(asked.specification)
+        tell(note for note in created.warnings if note not in asked.notes)
         out.print(f"Study {created.name}: {created.max_trials} trials at {url}", soft_wrap=True)
         if follow_it:
             watch(client, created.name)

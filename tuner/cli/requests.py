@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +25,7 @@ from tuner.specification import StudyOptions
 
 if TYPE_CHECKING:
     from model.config import Config
-    from tuner.assembly import Assembled
+    from tuner.engine.studies.draft import Draft
     from tuner.specification import StudySpecification
 
 # Unknown options are configuration, as in RecBole; the folder is among the rest, because an optional
@@ -103,7 +103,7 @@ def _option(field: StudyField, names: Sequence[str]) -> Any:
     ]
 
 
-def assemble_request(request: Request) -> Assembled:
+def assemble_request(request: Request) -> Draft:
     """The study that the command line asks for, with its remarks told on standard error.
 
     Raises:
@@ -119,9 +119,14 @@ def assemble_request(request: Request) -> Assembled:
         assembled = _from_folder(folders, command_line, request)
     else:
         assembled = _from_options(command_line, request)
-    for note in assembled.notes:
-        err.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
+    tell(assembled.notes)
     return assembled
+
+
+def tell(notes: Iterable[str]) -> None:
+    """Remarks about what was asked for, on standard error."""
+    for note in notes:
+        err.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
 
 
 def require_dataset(specification: StudySpecification, fetch_it: bool) -> None:
@@ -177,13 +182,13 @@ def _sort(rest: Sequence[str]) -> tuple[list[str], list[str]]:
     return folders, settings
 
 
-def _from_folder(folders: list[str], command_line: list[str], request: Request) -> Assembled:
+def _from_folder(folders: list[str], command_line: list[str], request: Request) -> Draft:
     from tuner.folder import read_study
 
     return read_study(folders[0], command_line, _options(request.fields))
 
 
-def _from_options(command_line: list[str], request: Request) -> Assembled:
+def _from_options(command_line: list[str], request: Request) -> Draft:
     from tuner import space
     from tuner.assembly import assemble
 

@@ -26,6 +26,7 @@ from tuner.cli.requests import (
     assemble_request,
     require_dataset,
     takes_fields,
+    tell,
 )
 from tuner.cli.serve import WorkersPerGpu
 from tuner.errors import SpecificationError, StoreAway, StudyNotFound
@@ -34,7 +35,7 @@ from tuner.insight.snapshot import Snapshot
 from tuner.store import StudyState
 
 if TYPE_CHECKING:
-    from tuner.assembly import Assembled
+    from tuner.engine.studies.draft import Draft
     from tuner.settings import Settings
     from tuner.store import Database
 
@@ -90,7 +91,7 @@ def run_study(
         raise typer.Exit(1)
 
 
-def _create_or_resume(database: Database, settings: Settings, assembled: Assembled) -> None:
+def _create_or_resume(database: Database, settings: Settings, assembled: Draft) -> None:
     """Create the study, or go on with the one of the same name if it is the same study."""
     from tuner.assembly import same_study
     from tuner.engine.studies import additions, creation, steering
@@ -100,7 +101,8 @@ def _create_or_resume(database: Database, settings: Settings, assembled: Assembl
     try:
         existing = installation.get_specification(database, name)
     except StudyNotFound:
-        created = creation.create(database, settings, specification, assembled.space)
+        created = creation.create(database, settings, assembled)
+        tell(created.warnings[len(assembled.notes) :])
         out.print(f"Study {name}: {created.max_trials} trials.", soft_wrap=True)
         return
     if different := same_study(existing, specification):

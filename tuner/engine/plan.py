@@ -186,28 +186,37 @@ class Plan:
         return any(declared.shapes(stage.name) or key in (stage.epochs_key, "seed") for stage in stages)
 
 
-def make_plan(specification: StudySpecification, written: SearchSpace | None = None) -> Plan:
-    """Check a specification and say what it means.
-
-    Args:
-        written: the specification's space as it was read, which knows its file and lines.
+def make_plan(specification: StudySpecification) -> Plan:
+    """Read a specification, check it and say what it means.
 
     Raises:
         SpaceError, ConfigError: what is wrong, where, and what to write instead.
         SpecificationError: the model has nothing to train, or its stages can't be run as trials.
     """
-    definition = registry.get_model(specification.model)
+    config = load_config(specification.model, specification.dataset, config_dict=specification.config)
+    space = SearchSpace.from_json(specification.space)
+    check_searched(config, space)
+    return planned(specification, config, space)
+
+
+def planned(specification: StudySpecification, config: Config, space: SearchSpace) -> Plan:
+    """The plan of a specification that was read and checked: ``config`` and ``space`` say what it says."""
+    return Plan(specification, registry.get_model(config.model), registry.parameters_of(config.model), config, space)
+
+
+def check_searched(config: Config, space: SearchSpace) -> None:
+    """Check that a model can be trained with what is fixed and what is searched.
+
+    Raises:
+        SpaceError, SpecificationError: as :func:`make_plan`.
+    """
+    definition = registry.get_model(config.model)
     if not definition.stages:
         trained = ", ".join(name for name in registry.model_names() if registry.get_model(name).stages)
         raise SpecificationError(f"model = {definition.name!r}: there is nothing to train or to search. Use {trained}.")
     _check_stages(definition)
-    schema = registry.parameters_of(specification.model)
-    space = SearchSpace.from_json(specification.space)
-    space = written if written == space and written is not None else space
-    config = load_config(specification.model, specification.dataset, config_dict=specification.config)
-    space.check(schema, fixed=config.given)
+    space.check(registry.parameters_of(config.model), fixed=config.given)
     _check_one_data_set(config)
-    return Plan(specification, definition, schema, config, space)
 
 
 def _check_stages(definition: ModelDefinition) -> None:

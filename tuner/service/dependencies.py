@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
@@ -16,10 +15,10 @@ from starlette.exceptions import HTTPException
 
 from model.literals import parse_yaml
 from tuner import space
-from tuner.assembly import Assembled, assemble
+from tuner.bounded import assemble_bounded
+from tuner.engine.studies.draft import Draft
 from tuner.fields import read_texts
-from tuner.limits import check_limits, check_size
-from tuner.reach import check_reach
+from tuner.limits import check_size
 from tuner.service.schemas import StudyRequest
 from tuner.service.study_body import FILES
 from tuner.settings import Settings
@@ -43,7 +42,7 @@ DatabaseOf = Annotated[Database, Depends(get_database)]
 SettingsOf = Annotated[Settings, Depends(get_settings)]
 
 
-async def read_study(request: Request, settings: SettingsOf) -> Assembled:
+async def read_study(request: Request, settings: SettingsOf) -> Draft:
     """The study that the body describes, as JSON or as a form with files; nobody else waits while it is read.
 
     Raises:
@@ -59,7 +58,7 @@ async def read_study(request: Request, settings: SettingsOf) -> Assembled:
     raise HTTPException(415, "Send the study as application/json, or as multipart/form-data with a params_file.")
 
 
-def _from_json(settings: Settings, body: bytes) -> Assembled:
+def _from_json(settings: Settings, body: bytes) -> Draft:
     try:
         study = StudyRequest.model_validate_json(body)
     except ValidationError as error:
@@ -67,7 +66,7 @@ def _from_json(settings: Settings, body: bytes) -> Assembled:
     return _assemble(settings, study, _space_of(study))
 
 
-def _from_form(settings: Settings, form: FormData, files: Mapping[str, list[tuple[str, bytes]]]) -> Assembled:
+def _from_form(settings: Settings, form: FormData, files: Mapping[str, list[tuple[str, bytes]]]) -> Draft:
     fields = {key: value for key, value in form.items() if isinstance(value, str) and key not in FILES}
     try:
         study = StudyRequest.model_validate(read_texts(StudyRequest, fields))
@@ -94,16 +93,10 @@ def _space_of(study: StudyRequest) -> SearchSpace:
     return space.parse(study.params or "", "params")
 
 
-def _assemble(settings: Settings, study: StudyRequest, searched: SearchSpace) -> Assembled:
-    check_size(study.config, "config")
-    assembled = assemble(study, searched)
-    check_limits(assembled.specification)
-    check_reach(assembled.specification, settings)
-    if study.name is not None:
-        return assembled
+def _assemble(settings: Settings, study: StudyRequest, searched: SearchSpace) -> Draft:
+    asked = assemble_bounded(settings, study, searched)
     # Whoever posts the same thing twice without a name wants two studies.
-    name = f"{assembled.specification.name}-{secrets.token_hex(2)}"
-    return replace(assembled, specification=assembled.specification.model_copy(update={"name": name}))
+    return asked if study.name is not None else asked.renamed(f"{asked.specification.name}-{secrets.token_hex(2)}")
 
 
 async def _content(entry: UploadFile | str, key: str) -> tuple[str, bytes]:

@@ -106,16 +106,23 @@ def explain(slug: str) -> dict[str, Any] | None:
 async def _known(request: Request, error: Exception) -> JSONResponse:
     status, slug, title = next((status, slug, title) for kind, status, slug, title in KINDS if isinstance(error, kind))
     detail = str(error)
-    items = None
-    if isinstance(error, errors.SpaceError):
-        items = [
-            ProblemItem(detail=each.problem, file=each.file, line=each.line, column=each.column, fix=each.fix)
-            for each in error.every
-        ]
-    elif isinstance(error, DBAPIError):
+    items = _items(error) or None
+    if isinstance(error, DBAPIError):
         _log.error("The database can't be used.", exc_info=error)
         detail = "The database does not answer. Try again; if that does not help, see the service's log."
     return answer(_problem(request, status, title, detail, slug, items))
+
+
+def _items(error: Exception) -> list[ProblemItem]:
+    """Where the things are that are wrong with a study, as far as that is known."""
+    if isinstance(error, errors.SpecificationErrors):
+        return [item for each in error.every for item in _items(each) or [ProblemItem(detail=str(each))]]
+    if not isinstance(error, errors.SpaceError):
+        return []
+    return [
+        ProblemItem(detail=each.problem, file=each.file, line=each.line, column=each.column, fix=each.fix)
+        for each in error.every
+    ]
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

@@ -276,7 +276,9 @@ def test_a_data_folder_given_relative_is_found_from_anywhere(
 
 def test_unknown_configuration_keys_are_warned_of(database: Database, settings: Settings, specification: Make) -> None:
     record = creation.create(database, settings, specification(config={"stoping_step": 3}))
-    assert record.warnings == ("stoping_step is not a parameter that Tiny knows; did you mean stopping_step?",)
+    assert record.warnings == (
+        "stoping_step is not a parameter that Tiny knows; it changes nothing. Did you mean stopping_step?",
+    )
 
 
 def test_parameters_without_effect_are_warned_of(database: Database, settings: Settings, specification: Make) -> None:

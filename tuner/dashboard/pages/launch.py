@@ -19,18 +19,18 @@ from model.errors import ModelError
 from model.literals import parse_yaml
 from model.registry import DEFAULT, get_model, model_names
 from tuner import space
-from tuner.assembly import Assembled, assemble, describe
+from tuner.assembly import describe_all
+from tuner.bounded import assemble_bounded
 from tuner.dashboard.acting import acting
 from tuner.dashboard.components import text
 from tuner.dashboard.context import Context
 from tuner.dashboard.pages.page import Page
 from tuner.dashboard.permission import require_write
 from tuner.engine.studies import creation
-from tuner.errors import TunerError
+from tuner.engine.studies.draft import Draft
+from tuner.errors import Problems, SpecificationError, SpecificationErrors, TunerError
 from tuner.fields import StudyField, fields_of, read_texts
 from tuner.insight import installation
-from tuner.limits import check_limits, check_size
-from tuner.reach import check_reach
 from tuner.space import SearchSpace
 from tuner.specification import StudyOptions
 
@@ -224,33 +224,37 @@ def _register(app: Dash, context: Context) -> None:
         try:
             require_write()
             name = await to_thread.run_sync(_launch, context, params or "", source, given)
-        except ValidationError as error:
-            return no_update, _problem(describe(error))
         except (TunerError, ModelError) as error:
-            return no_update, _problem(str(error))
+            return no_update, [_problem(problem) for problem in _each(error)]
         return f"/studies/{quote(name, safe='')}", None
 
 
 def _launch(context: Context, params: str, source: str | None, given: Mapping[str, Any]) -> str:
     """Create the study and return its name; raises what the REST service answers with a problem."""
-    assembled = _assembled(context, _options(given), space.parse(params, source or _NAME))
-    return creation.create(context.database, context.settings, assembled.specification, assembled.space).name
+    asked = _asked(context, params, source, given)
+    return creation.create(context.database, context.settings, asked).name
 
 
-def _assembled(context: Context, options: StudyOptions, found: SearchSpace) -> Assembled:
-    """What is launched; raises what it may not be."""
-    check_size(options.config, "Configuration")
-    assembled = assemble(options, found)
-    check_limits(assembled.specification)
-    check_reach(assembled.specification, context.settings)
-    return assembled
+def _asked(context: Context, params: str, source: str | None, given: Mapping[str, Any]) -> Draft:
+    """The study that the form describes; raises everything that is wrong with it."""
+    problems = Problems()
+    # The two texts are apart, so that what is wrong with one does not hide what is wrong with the other.
+    found = problems.gather(lambda: space.parse(params, source or _NAME))
+    options = problems.gather(lambda: _options(given))
+    problems.raise_found()
+    assert found is not None  # or something was raised
+    assert options is not None
+    return assemble_bounded(context.settings, options, found)
 
 
 def _options(given: Mapping[str, Any]) -> StudyOptions:
     """The fields of the form; those that were left empty are left out."""
     config = parse_yaml((given.get("config") or "").encode(), "Configuration")
     filled = {name: value for name, value in given.items() if value not in (None, "")}
-    return StudyOptions.model_validate(read_texts(StudyOptions, filled | {"config": config}))
+    try:
+        return StudyOptions.model_validate(read_texts(StudyOptions, filled | {"config": config}))
+    except ValidationError as error:
+        raise SpecificationErrors([SpecificationError(problem) for problem in describe_all(error)]) from None
 
 
 def _text_of(contents: str, name: str) -> str:
@@ -264,28 +268,25 @@ def _text_of(contents: str, name: str) -> str:
 
 def _explained(context: Context, params: str, source: str | None, given: Mapping[str, Any]) -> list[Component]:
     """What the space means and what is remarked about it, as REST answers it; or everything that is wrong."""
-    problems: list[str] = []
-    found: SearchSpace | None = None
-    options: StudyOptions | None = None
-    # The two texts are apart, so that what is wrong with one does not hide what is wrong with the other.
+    given = dict(given) | {"dataset": given.get("dataset") or "none-chosen-yet"}
+    try:
+        asked = _asked(context, params, source, given)
+        return [_meant(asked.plan.space, asked.notes)]
+    except (TunerError, ModelError) as error:
+        return [*(_problem(problem) for problem in _each(error)), *_parsed(params, source)]
+
+
+def _parsed(params: str, source: str | None) -> list[Component]:
+    """What the space means where that is all that can be said."""
     try:
         found = space.parse(params, source or _NAME)
-    except TunerError as error:
-        problems.append(str(error))
-    try:
-        options = _options(dict(given) | {"dataset": given.get("dataset") or "none-chosen-yet"})
-    except ValidationError as error:
-        problems.append(describe(error))
-    except ModelError as error:
-        problems.append(str(error))
-    if found is None or options is None:
-        return [_problem(problem) for problem in problems]
-    if options.model is None:
-        return [_meant(found, found.notes)]
-    try:
-        return [_meant(found, _assembled(context, options, found).notes)]
-    except (TunerError, ModelError) as error:
-        return [_problem(str(error)), _meant(found, found.notes)]
+    except TunerError:
+        return []
+    return [_meant(found, found.notes)]
+
+
+def _each(error: Exception) -> list[str]:
+    return [str(each) for each in (error.every if isinstance(error, SpecificationErrors) else (error,))]
 
 
 def _problem(message: str) -> Component:

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -13,18 +14,16 @@ from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.trial import FrozenTrial
 
 from model.protocol import metric_label, protocol_of
-from tuner.engine.course import confirmation
 from tuner.engine.datasets import DatasetCache
 from tuner.engine.plan import GridPoint, Plan, make_plan
-from tuner.engine.search import pruners, samplers
+from tuner.engine.search import samplers
 from tuner.engine.search.optuna_log import optuna_quiet
 from tuner.engine.studies import warm_start
+from tuner.engine.studies.draft import Draft, draft
 from tuner.engine.studies.inputs import check_inputs, pinned
 from tuner.engine.studies.record import StudyRecord, record
 from tuner.errors import SpecificationError, StudyExists
 from tuner.settings import Settings
-from tuner.space import SearchSpace
-from tuner.space.review import review_space
 from tuner.specification import StudySpecification
 from tuner.store import Database, IntegrityError, StudyState
 from tuner.store import events as event_rows
@@ -39,51 +38,34 @@ MARK = "rectuner"
 _CREATION_SECONDS = 60.0
 
 
-def create(
-    database: Database,
-    settings: Settings,
-    specification: StudySpecification,
-    written: SearchSpace | None = None,
-) -> StudyRecord:
-    """Check a specification completely, then create the study; on an error nothing is created.
+def create(database: Database, settings: Settings, study: Draft | StudySpecification) -> StudyRecord:
+    """Look at a study's data set and at what it begins from, then create it; on an error nothing is created.
 
     Args:
         settings: of the installation that will keep the study's files.
-        written: the specification's space as it was read, so that errors name its lines.
+        study: what ``assemble`` returned, or a specification, which is read and checked first.
 
     Raises:
         StudyExists: the name is taken.
         SpecificationError, SpaceError, ModelError: what is wrong with the specification, and the fix.
     """
-    _refuse_taken_name(database, specification.name)
-    plan = make_plan(specification, written)
-    check_inputs(plan, DatasetCache(settings.prepared_gb * 1e9).load)
-    remarks = review_space(plan.space, plan.definition, plan.config)
-    specification = pinned(specification, plan)
-    plan = make_plan(specification)
-    sampler = samplers.choose(specification, plan.space)
-    pruner = pruners.choose(specification.pruner)
-    _check_stages(plan)
-    confirmation.check(plan)
-    warm = warm_start.gather(database, plan, sampler.name)
-    slots = _slots(plan, sampler)
+    asked = study if isinstance(study, Draft) else draft(make_plan(study))
+    _refuse_taken_name(database, asked.specification.name)
+    check_inputs(asked.plan, DatasetCache(settings.prepared_gb * 1e9).load)
+    asked = replace(asked, plan=pinned(asked.plan))
+    warm = warm_start.gather(database, asked.plan, asked.sampler.name)
+    slots = _slots(asked.plan, asked.sampler)
     settings.artifacts.mkdir(parents=True, exist_ok=True)
-    with _created_together(database, plan, warm.trials) as optuna_id:
-        study = _add_study(database, plan, sampler, pruner, optuna_id, slots, warm.notes)
-    return record(study, (*_warnings(plan), *remarks, *warm.notes))
+    with _created_together(database, asked.plan, warm.trials) as optuna_id:
+        created = _add_study(database, asked, optuna_id, slots, warm.notes)
+    return record(created, (*asked.notes, *warm.notes))
 
 
 def _add_study(
-    database: Database,
-    plan: Plan,
-    sampler: samplers.Choice,
-    pruner: dict[str, Any],
-    optuna_id: int,
-    slots: Sequence[dict[str, Any]],
-    notes: Sequence[str],
+    database: Database, asked: Draft, optuna_id: int, slots: Sequence[dict[str, Any]], notes: Sequence[str]
 ) -> Study:
     """Write the study with its slots, in one transaction."""
-    specification = plan.specification
+    specification, plan, sampler = asked.specification, asked.plan, asked.sampler
     study = Study(
         name=specification.name,
         specification=specification.model_dump(mode="json"),
@@ -92,7 +74,7 @@ def _add_study(
         metric=plan.metric,
         direction=plan.direction,
         sampler=sampler.record,
-        pruner=pruner,
+        pruner=asked.pruner,
         max_trials=sampler.max_trials,
         workers=specification.workers,
         state=StudyState.QUEUED,
@@ -205,23 +187,3 @@ def _refuse_taken_name(database: Database, name: str) -> None:
 
 def _taken(name: str) -> StudyExists:
     return StudyExists(f"There is a study {name!r} already. Choose another name, or delete that study.")
-
-
-def _check_stages(plan: Plan) -> None:
-    """Make the configuration of every stage for one set of parameters, so that mistakes show now."""
-    parameters = {
-        parameter.name: next(iter(parameter.represented()))
-        if parameter.size is not None
-        else parameter.distribution.low  # type: ignore[attr-defined]
-        for parameter in plan.space.parameters
-    }
-    for stage in plan.definition.stages:
-        plan.stage_config(stage, parameters)
-
-
-def _warnings(plan: Plan) -> tuple[str, ...]:
-    unknown = tuple(
-        f"{key} is not a parameter that {plan.definition.name} knows" + (f"; did you mean {near}?" if near else ".")
-        for key, near in plan.config.unknown.items()
-    )
-    return unknown + plan.config.notes + plan.space.notes

@@ -10,11 +10,11 @@ from model.data import SequentialDataset, catalog
 from model.data.atomic import read_header
 from model.errors import AttributeColumnMissing, ConfigError, DataError, ModelError
 from model.evaluation import check_ranking
-from tuner.engine.plan import Plan
+from tuner.engine.plan import Plan, planned
 from tuner.engine.studies.given import check_given
-from tuner.errors import SpecificationError, TunerError
+from tuner.errors import Problems, TunerError
+from tuner.space import SearchSpace
 from tuner.space.check import extremes
-from tuner.specification import StudySpecification
 
 # The key by which models name a column of the item file that they can't do without.
 _ATTRIBUTE = "item_attribute"
@@ -36,12 +36,9 @@ def check_inputs(plan: Plan, load: Callable[[Config], SequentialDataset]) -> Non
         ModelError, TunerError: what stands in the way, and the fix. Where several things do, a SpecificationError
             lists them all.
     """
-    problems = list({str(problem): problem for problem in _problems(plan, load)}.values())
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        listed = " ".join(f"({place}) {problem}" for place, problem in enumerate(problems, start=1))
-        raise SpecificationError(f"{len(problems)} things stand in the way of every trial. {listed}")
+    problems = Problems()
+    problems.found += _problems(plan, load)
+    problems.raise_found()
 
 
 def _problems(plan: Plan, load: Callable[[Config], SequentialDataset]) -> Iterator[Problem]:
@@ -120,17 +117,22 @@ def _more_samples(config: Config) -> str:
     return f"{needed} with the split {split}. Loosen the filters, or use another split."
 
 
-def pinned(specification: StudySpecification, plan: Plan) -> StudySpecification:
-    """The specification with relative paths made absolute: workers may run in another folder.
+def pinned(plan: Plan) -> Plan:
+    """The plan with relative paths made absolute: workers may run in another folder.
 
     A data set in the cache is left to every machine's own cache.
     """
-    folder = catalog.locate(specification.dataset, plan.fixed["data_path"])
-    changes: dict[str, str] = {}
+    folder = catalog.locate(plan.specification.dataset, plan.fixed["data_path"])
+    before, specification = plan.specification, plan.specification.with_absolute_paths()
     if folder.parent != catalog.cache_root().resolve():
-        changes["data_path"] = str(folder.parent)
-    specification = specification.with_absolute_paths()
-    return specification.model_copy(update={"config": specification.config | changes})
+        config = specification.config | {"data_path": str(folder.parent)}
+        specification = specification.model_copy(update={"config": config})
+    moved = {key: path for key, path in specification.config.items() if before.config.get(key) != path}
+    return planned(
+        specification,
+        plan.config.replace(moved) if moved else plan.config,
+        plan.space if specification.space == before.space else SearchSpace.from_json(specification.space),
+    )
 
 
 def _shortest(plan: Plan) -> dict[str, int]:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 
 from tuner import insight
-from tuner.assembly import Assembled
 from tuner.engine.studies import additions, creation, steering
+from tuner.engine.studies.draft import Draft
 from tuner.insight import installation, reports
 from tuner.insight.kept_importance import KEEPER
 from tuner.insight.summaries import Importances, StudySummary
@@ -27,17 +27,15 @@ _VERBS = {"pause": steering.pause, "resume": steering.resume, "stop": steering.s
 
 @router.post("", status_code=201)
 def create_study(
-    study: Annotated[Assembled, Depends(read_study)],
+    study: Annotated[Draft, Depends(read_study)],
     response: Response,
     database: DatabaseOf,
     settings: SettingsOf,
 ) -> StudyCreated:
     """Create a study; it starts as soon as a worker is free. `Location` is where to look at it."""
-    created = creation.create(database, settings, study.specification, study.space)
+    created = creation.create(database, settings, study)
     response.headers["location"] = f"/api/v1/studies/{created.name}"
     fields: dict[str, Any] = asdict(created)
-    # The engine names unknown keys as well, and the space's remarks exist only here.
-    fields["warnings"] = list(study.notes)
     return StudyCreated.model_validate({key: fields[key] for key in StudyCreated.model_fields})
 
 
