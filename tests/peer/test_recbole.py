@@ -26,10 +26,10 @@ from model.run import start_run
 from model.s3rec.corruption import PretrainBatch
 from model.s3rec.objectives import PretrainObjective, pretrain_losses
 from model.training import make_optimizer
+from tuner import insight
 from tuner.engine.files.weights import read_weights
 from tuner.engine.studies import creation
 from tuner.engine.work.entry import run_worker
-from tuner.insight import reports
 from tuner.settings import Settings
 from tuner.space import SearchSpace, SpaceParameter
 from tuner.specification import StudySpecification
@@ -244,9 +244,9 @@ def test_the_best_trial_of_a_study_has_the_same_metrics_in_recbole(peer: Peer, t
     specification = StudySpecification(name="films", model="S3Rec", dataset="films", space=space, config=given)
     creation.create(database, settings, specification)
     run_worker(settings, exit_when_idle=True)
-    best = reports.get_study(database, "films")
+    best = insight.get_study(database, "films")
     assert best.best_trial is not None
-    trial = reports.get_trial(database, "films", best.best_trial)
+    trial = insight.get_trial(database, "films", best.best_trial)
     assert trial.best_epoch is not None
     assert trial.best_epoch < max(point.epoch for point in trial.curves if point.stage == "finetune")
     exported = tmp_path / "exported.pth"

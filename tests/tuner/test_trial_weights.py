@@ -15,11 +15,11 @@ from plotly.utils import PlotlyJSONEncoder
 
 from model.checkpoint import load_checkpoint
 from model.data import synthetic
+from tuner import insight
 from tuner.cli.app import main
 from tuner.dashboard.pages import trial as trial_page
 from tuner.engine.studies import creation
 from tuner.engine.work.entry import run_worker
-from tuner.insight import reports
 from tuner.insight.summaries import TrialDetail
 from tuner.service.app import create_app
 from tuner.settings import Settings
@@ -59,9 +59,9 @@ def trials(settings: Settings) -> tuple[TrialDetail, TrialDetail]:
     """The best trial, and the other one."""
     database = Database(settings.database)
     try:
-        best = reports.get_study(database, "walks").best_trial
+        best = insight.get_study(database, "walks").best_trial
         assert best is not None
-        return reports.get_trial(database, "walks", best), reports.get_trial(database, "walks", 1 - best)
+        return insight.get_trial(database, "walks", best), insight.get_trial(database, "walks", 1 - best)
     finally:
         database.close()
 
@@ -203,7 +203,7 @@ def test_a_trials_page_has_its_weights_or_says_how_to_get_them(
 ) -> None:
     best, other = trials
     database = Database(settings.database)
-    study = reports.get_study(database, "walks")
+    study = insight.get_study(database, "walks")
     database.close()
     shown, missing = (json.dumps(trial_page._metrics(study, trial), cls=PlotlyJSONEncoder) for trial in trials)
     address = f"/api/v1/studies/walks/trials/{best.number}/checkpoint"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from tuner import insight
 from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.follow import follow
 from tuner.cli.outcome import print_outcome, write_result_file
@@ -95,11 +96,10 @@ def _create_or_resume(database: Database, settings: Settings, assembled: Draft) 
     """Create the study, or go on with the one of the same name if it is the same study."""
     from tuner.assembly import same_study
     from tuner.engine.studies import additions, creation, steering
-    from tuner.insight import installation, reports
 
     specification, name = assembled.specification, assembled.specification.name
     try:
-        existing = installation.get_specification(database, name)
+        existing = insight.get_specification(database, name)
     except StudyNotFound:
         created = creation.create(database, settings, assembled)
         tell(created.warnings[len(assembled.notes) :])
@@ -110,7 +110,7 @@ def _create_or_resume(database: Database, settings: Settings, assembled: Draft) 
             f"There is a study {name!r} already, with another {' and another '.join(different)}. "
             f"Choose another --name, or delete that study: tuner study delete {name}."
         )
-    study = reports.get_study(database, name)
+    study = insight.get_study(database, name)
     if specification.max_trials and specification.max_trials > (study.trials_total or 0):
         additions.raise_budget(database, name, specification.max_trials)
     elif study.state in (StudyState.PAUSED, StudyState.STOPPED):

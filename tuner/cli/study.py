@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from tuner import insight
 from tuner.cli.environment import open_database, out, read_settings
 from tuner.cli.events import show_study_events
 from tuner.cli.follow import values
@@ -34,10 +35,8 @@ def list_studies(
     as_json: AsJson = False,
 ) -> None:
     """List studies, newest first."""
-    from tuner.insight import reports
-
     with open_database(read_settings()) as database:
-        page = reports.list_studies(database, state=state, limit=limit, offset=offset)
+        page = insight.list_studies(database, state=state, limit=limit, offset=offset)
     if as_json:
         typer.echo(to_json([dataclasses.asdict(study) for study in page.items]))
         return
@@ -57,10 +56,8 @@ def list_studies(
 @app.command("show")
 def show_study(name: Name, as_json: AsJson = False) -> None:
     """Show one study: state, progress, best trial, importances."""
-    from tuner.insight import reports
-
     with open_database(read_settings()) as database:
-        study = reports.get_study(database, name)
+        study = insight.get_study(database, name)
         found = None if as_json else _find_importances(database, name)
     if as_json:
         typer.echo(to_json(dataclasses.asdict(study)))
@@ -157,11 +154,10 @@ def cancel_study(name: Name) -> None:
 def delete_study(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Delete a study that has ended, with its trials and files."""
     from tuner.engine.studies import steering
-    from tuner.insight import reports
 
     settings = read_settings()
     with open_database(settings) as database:
-        study = reports.get_study(database, name)
+        study = insight.get_study(database, name)
         if not yes:
             typer.confirm(f"Delete {study.name} with {study.trials_done} finished trials?", abort=True)
         steering.delete_study(database, settings, name)
@@ -199,8 +195,6 @@ def replay_study(name: Name, as_json: AsJson = False) -> None:
 
 def _tell(database: Database, name: str) -> None:
     """Say what the study does now."""
-    from tuner.insight import reports
-
-    study = reports.get_study(database, name)
+    study = insight.get_study(database, name)
     reason = f" ({study.reason})" if study.reason else ""
     out.print(escape(f"{study.name} is {study.state}{reason}."))

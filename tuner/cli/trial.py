@@ -12,6 +12,7 @@ from rich.table import Table
 
 from model.literals import parse_literal
 from model.registry import get_model
+from tuner import insight
 from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.follow import duration, values
 from tuner.cli.json_output import AsJson, to_json
@@ -37,11 +38,9 @@ def list_trials(
     as_json: AsJson = False,
 ) -> None:
     """List the trials of a study."""
-    from tuner.insight import reports
-
     _check_order(order)
     with open_database(read_settings()) as database:
-        page = reports.list_trials(database, study, state=state, order=order, limit=limit, offset=offset)
+        page = insight.list_trials(database, study, state=state, order=order, limit=limit, offset=offset)
     if as_json:
         typer.echo(to_json([dataclasses.asdict(trial) for trial in page.items]))
         return
@@ -58,10 +57,8 @@ def list_trials(
 @app.command("show")
 def show_trial(study: Study, number: Number, as_json: AsJson = False) -> None:
     """Show one trial with its results, error and epochs."""
-    from tuner.insight import reports
-
     with open_database(read_settings()) as database:
-        trial = reports.get_trial(database, study, number)
+        trial = insight.get_trial(database, study, number)
     if as_json:
         typer.echo(to_json(dataclasses.asdict(trial)))
         return
@@ -151,11 +148,10 @@ def retrain_trial(
     from tuner.engine.files.weights import weights_name
     from tuner.engine.work.lease import Interrupted
     from tuner.engine.work.retraining import retrain
-    from tuner.insight import reports
 
     settings = read_settings()
     with open_database(settings) as database:
-        target = output or Path(weights_name(reports.get_study(database, study).name, number))
+        target = output or Path(weights_name(insight.get_study(database, study).name, number))
         _refuse_to_overwrite(target, force)
         with out.status(f"Trial {number}") as status:
 
@@ -197,11 +193,10 @@ def draw_picture(
     """Draw what a trial's model sees in a user, as a page that needs no network."""
     from model.pictures import find_picture, restore, save_html
     from tuner.engine.files.weights import trial_weights
-    from tuner.insight import reports
 
     settings = read_settings()
     with open_database(settings) as database:
-        model = reports.get_study(database, study).model
+        model = insight.get_study(database, study).model
         find_picture(get_model(model), picture)  # before the data is read
         checkpoint = trial_weights(database, settings.artifacts, study, number)
     check_writable(output.absolute().parent, "--output")
@@ -217,10 +212,8 @@ def _refuse_to_overwrite(target: Path, force: bool) -> None:
 
 
 def _check_order(order: str) -> None:
-    from tuner.insight import reports
-
-    if order.removeprefix("-") not in reports.TRIAL_ORDERS:
-        known = ", ".join(reports.TRIAL_ORDERS)
+    if order.removeprefix("-") not in insight.TRIAL_ORDERS:
+        known = ", ".join(insight.TRIAL_ORDERS)
         raise typer.BadParameter(f"{order!r}. Orders: {known}, with - in front for descending.")
 
 

@@ -28,30 +28,35 @@ from tuner.insight.summaries import (
 if TYPE_CHECKING:
     from tuner.insight.events import list_events
     from tuner.insight.importance import importances
-    from tuner.insight.reports import (
-        get_study,
-        get_trial,
-        list_studies,
-        list_trials,
-        parameter_names,
-        workers_alive,
-    )
+    from tuner.insight.installation import workers_alive
     from tuner.insight.stages import cache_use, list_stages
+    from tuner.insight.studies import get_specification, get_study, list_studies, parameter_names
+    from tuner.insight.trials import TRIAL_ORDERS, get_trial, list_trials
 else:
+    # Where each name is that is read from a database.
+    _ELSEWHERE = {
+        "TRIAL_ORDERS": "trials",
+        "cache_use": "stages",
+        "get_specification": "studies",
+        "get_study": "studies",
+        "get_trial": "trials",
+        "importances": "importance",
+        "list_events": "events",
+        "list_stages": "stages",
+        "list_studies": "studies",
+        "list_trials": "trials",
+        "parameter_names": "studies",
+        "workers_alive": "installation",
+    }
 
     def __getattr__(name: str) -> object:
-        if name not in __all__:
+        if name not in _ELSEWHERE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        elsewhere = {
-            "list_events": "events",
-            "importances": "importance",
-            "cache_use": "stages",
-            "list_stages": "stages",
-        }
-        return getattr(importlib.import_module(f"{__name__}.{elsewhere.get(name, 'reports')}"), name)
+        return getattr(importlib.import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
 
 
 __all__ = [
+    "TRIAL_ORDERS",
     "CacheUse",
     "Confirmation",
     "ConfirmedSet",
@@ -66,6 +71,7 @@ __all__ = [
     "TrialError",
     "TrialSummary",
     "cache_use",
+    "get_specification",
     "get_study",
     "get_trial",
     "importances",

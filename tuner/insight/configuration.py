@@ -17,7 +17,8 @@ from model.config import load_config
 from model.literals import parse_literal
 from model.registry import get_model
 from tuner.errors import TrialNotFound
-from tuner.insight.reports import get_study, get_trial
+from tuner.insight.studies import get_study
+from tuner.insight.trials import get_trial
 from tuner.store import Database
 from tuner.store import studies as study_rows
 

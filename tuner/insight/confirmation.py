@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import fmean, stdev
 from typing import Any
 
@@ -10,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tuner.insight.summaries import Comparison, Confirmation, ConfirmedSet
+from tuner.insight.trials import readable
 from tuner.store import optuna_tables
 from tuner.store.confirmations import slot_confirms
 from tuner.store.states import TrialState
@@ -17,26 +17,21 @@ from tuner.store.tables import Slot, Study
 from tuner.store.trial_outcome import OUTCOME, TrialOutcome
 
 
-def confirmation(
-    session: Session, study: Study, readable: Callable[[dict[str, Any] | None], dict[str, Any] | None]
-) -> Confirmation | None:
-    """What is known so far; None while the study has no confirmations.
-
-    Args:
-        readable: turns parameters in Optuna's representation into those that are shown.
-    """
+def confirmation(session: Session, study: Study) -> Confirmation | None:
+    """What is known so far; None while the study has no confirmations."""
     slots = session.execute(_slots(study)).all()
     if not slots:
         return None
     ids = [row.trial_id for row in slots if row.trial_id is not None]
     attributes = optuna_tables.attributes_of(session, ids, OUTCOME)
     chosen = dict(session.execute(_values(study, {row.confirms for row in slots})).all())
+    shown = readable(study)
     found = []
     for number in dict.fromkeys(row.confirms for row in slots):
         runs = [row for row in slots if row.confirms == number]
         done = [row for row in runs if row.state is TrialState.COMPLETED and row.value is not None]
         tests = [TrialOutcome.read(attributes.get(row.trial_id, {})).test_result or {} for row in done]
-        found.append(_set(number, readable(runs[0].parameters), chosen.get(number), done, tests))
+        found.append(_set(number, shown(runs[0].parameters), chosen.get(number), done, tests))
     sign = -1 if study.direction == "maximize" else 1
     found.sort(key=lambda entry: (entry.mean is None, sign * (entry.mean or 0.0), entry.trial))
     ended = sum(row.state.ended for row in slots)

@@ -17,8 +17,9 @@ from pydantic import TypeAdapter
 from model.config import load_config
 from model.metric_names import computed_keys
 from tuner.errors import FormatUnavailable
-from tuner.insight.reports import each_trial, get_study, parameter_names
+from tuner.insight.studies import get_study, parameter_names
 from tuner.insight.summaries import TrialSummary
+from tuner.insight.trials import each_trial
 from tuner.store import Database
 from tuner.store import studies as study_rows
 

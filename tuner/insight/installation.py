@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.data import catalog
-from tuner.specification import StudySpecification
+from tuner.insight.queries import workers as worker_queries
 from tuner.store import Database
 from tuner.store import studies as study_rows
-from tuner.store.tables import Study, Worker
+from tuner.store import workers as worker_rows
 
 # Newest first, so that a long-lived installation shows its present.
 MOST_WORKERS = 200
@@ -59,19 +58,23 @@ def health(database: Database) -> Health:
     name = database.url.get_backend_name()
     try:
         with database.session() as session:
-            alive = (Worker.lease_expires > database.now(session)) & Worker.ended_at.is_(None)
-            workers = session.scalar(select(func.count()).select_from(Worker).where(alive)) or 0
-            studies = session.execute(select(Study.state, func.count()).group_by(Study.state)).all()
-            return Health(name, True, None, workers, {str(state): count for state, count in studies})
+            workers = sum(worker_rows.count_alive(session, database.now(session)).values())
+            studies = {str(state): count for state, count in study_rows.count_by_state(session).items()}
+            return Health(name, True, None, workers, studies)
     except SQLAlchemyError as error:
         return Health(name, False, str(getattr(error, "orig", None) or error), 0, {})
+
+
+def workers_alive(database: Database) -> int:
+    """Workers of the installation that were heard of within their lease."""
+    with database.session() as session:
+        return sum(worker_rows.count_alive(session, database.now(session)).values())
 
 
 def list_workers(database: Database) -> tuple[WorkerSummary, ...]:
     """The workers that started last."""
     with database.session() as session:
         now = database.now(session)
-        found = session.scalars(select(Worker).order_by(Worker.started_at.desc()).limit(MOST_WORKERS))
         return tuple(
             WorkerSummary(
                 worker.id,
@@ -82,18 +85,8 @@ def list_workers(database: Database) -> tuple[WorkerSummary, ...]:
                 worker.started_at,
                 worker.heartbeat_at,
             )
-            for worker in found
+            for worker in worker_queries.last_started(session, MOST_WORKERS)
         )
-
-
-def get_specification(database: Database, name: str | int) -> StudySpecification:
-    """What was asked for when the study was created.
-
-    Raises:
-        StudyNotFound: there is no such study.
-    """
-    with database.session() as session:
-        return StudySpecification.model_validate(study_rows.find_study(session, name).specification)
 
 
 def list_datasets(data_path: str | Path = "dataset") -> tuple[DatasetSummary, ...]:

@@ -36,12 +36,14 @@ def take(database: Database, name: str) -> Snapshot:
     Raises:
         StudyNotFound: there is none.
     """
-    from tuner.insight import reports  # here, because a client has snapshots without SQL
+    # Here, because a client has snapshots without SQL.
+    from tuner.insight.studies import get_study
+    from tuner.insight.trials import list_trials
 
     # The trials first: an ended study is then never shown without its last trial.
-    running = reports.list_trials(database, name, state="running", limit=MOST_RUNNING).items
-    study = reports.get_study(database, name)
-    ended = reports.list_trials(database, name, order="-ended_at", limit=MOST_ENDED).items
+    running = list_trials(database, name, state="running", limit=MOST_RUNNING).items
+    study = get_study(database, name)
+    ended = list_trials(database, name, order="-ended_at", limit=MOST_ENDED).items
     return Snapshot(study, running, only_ended(ended))
 
 

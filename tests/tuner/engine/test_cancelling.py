@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from model import baseline, run
 from model.data import dataset as data
 from model.evaluation import evaluate
+from tuner import insight
 from tuner.engine.studies import steering
 from tuner.engine.work.entry import run_worker
-from tuner.insight import reports
 from tuner.settings import Settings
 from tuner.store import Database, StudyState, TrialState
 from tuner.store.tables import Slot, Study
@@ -66,7 +66,7 @@ def test_a_trial_stops_between_two_batches_whatever_it_does(
         assert set(session.scalars(sa.select(Slot.state))) == {TrialState.CANCELLED}
         assert session.get_one(Study, study_id).state is StudyState.CANCELLED
         assert session.get_one(Study, study_id).baseline_lease is None or where != "baseline"
-    summary = reports.get_study(database, study_id)
+    summary = insight.get_study(database, study_id)
     assert (summary.trials_done, summary.counts, summary.exceptions) == (0, {"cancelled": 2}, "2 cancelled")
 
 

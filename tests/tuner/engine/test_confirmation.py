@@ -10,11 +10,12 @@ import pytest
 import sqlalchemy as sa
 from scipy.stats import ttest_rel
 
+from tuner import insight
 from tuner.engine.course.ending import settle
 from tuner.engine.studies import additions, steering
 from tuner.engine.work.entry import run_worker
 from tuner.errors import SpecificationError, StudyStateError
-from tuner.insight import importance, reports, series
+from tuner.insight import importance, series
 from tuner.settings import Settings
 from tuner.space import SpaceParameter
 from tuner.specification import ConfirmSpecification, PrunerSpecification, SamplerSpecification
@@ -50,7 +51,7 @@ def test_the_best_sets_run_with_every_seed_and_are_compared(
     assert [(trial.user_attrs["seed"], trial.user_attrs["confirms"]) for trial in again] == [
         (seed, trial.number) for seed in (2021, 2022, 2023) for trial in best
     ]
-    summary = reports.get_study(database, study_id)
+    summary = insight.get_study(database, study_id)
     found = summary.confirmation
     assert found is not None
     assert (found.done, found.total, len(found.sets)) == (6, 6, 2)
@@ -106,7 +107,7 @@ def test_nothing_that_looks_for_the_best_sees_confirmations(
         config=SHORT,
     )
     run_worker(settings, exit_when_idle=True)
-    summary = reports.get_study(database, study_id)
+    summary = insight.get_study(database, study_id)
     assert (summary.counts, summary.trials_done, summary.trials_total) == ({"completed": 4}, 4, 4)
     assert summary.best_trial in range(4)
     assert list(series.history(database, study_id).numbers) == [0, 1, 2, 3]
@@ -116,7 +117,7 @@ def test_nothing_that_looks_for_the_best_sees_confirmations(
     # A larger budget goes on with the search, and confirms what is among the best now.
     additions.raise_budget(database, study_id, 6)
     run_worker(settings, exit_when_idle=True)
-    assert reports.get_study(database, study_id).counts == {"completed": 6}
+    assert insight.get_study(database, study_id).counts == {"completed": 6}
     asked = [trial for trial in trials(database) if "seen" in trial.user_attrs]
     assert [trial.user_attrs["seen"] for trial in asked[4:]] == ["0-3", "0-3,10"]
     done = {(slot.confirms, slot.seed) for slot in confirmations(database)}

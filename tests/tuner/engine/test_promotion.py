@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
+from tuner import insight
 from tuner.engine.course.ending import settle
 from tuner.engine.course.promotion import arrive
 from tuner.engine.course.sweep import sweep
@@ -18,7 +19,6 @@ from tuner.engine.search.replay import Replay, replay
 from tuner.engine.studies import steering
 from tuner.engine.work.entry import run_worker
 from tuner.errors import SpecificationError
-from tuner.insight import reports
 from tuner.settings import Settings
 from tuner.space import SpaceParameter
 from tuner.specification import PrunerSpecification, SamplerSpecification
@@ -149,7 +149,7 @@ def test_a_study_runs_the_best_trials_to_their_end(database: Database, settings:
         assert trial.user_attrs["protocol"] == {"valid": "full", "test": "full"}
         assert ("test_result" in trial.user_attrs) == whole
     folder = settings.artifacts / "studies" / str(study_id) / "trials"
-    best = reports.get_study(database, study_id).best_trial
+    best = insight.get_study(database, study_id).best_trial
     assert {int(path.name) for path in folder.iterdir()} == {best}
     with database.session() as session:
         counted = session.scalar(sa.select(sa.func.count()).select_from(Epoch))

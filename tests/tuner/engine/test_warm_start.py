@@ -8,11 +8,11 @@ from typing import Any
 import optuna
 import pytest
 
+from tuner import insight
 from tuner.engine.search.replay import Replay, replay
 from tuner.engine.studies import creation, steering
 from tuner.engine.work.entry import run_worker
 from tuner.errors import SpecificationError
-from tuner.insight import reports
 from tuner.settings import Settings
 from tuner.space import SpaceParameter
 from tuner.specification import SamplerSpecification, StudySpecification
@@ -50,7 +50,7 @@ def test_the_sampler_sees_the_other_studys_trials_and_nobody_else_does(
         assert (now.params, now.value) == (before.params, before.value)
         assert now.user_attrs["warm_start"] == {"study": first, "trial": before.number}
     assert [trial.user_attrs["seen"] for trial in found[6:]] == ["0-5", "0-6"]
-    summary = reports.get_study(database, study_id)
+    summary = insight.get_study(database, study_id)
     assert summary.counts == {"completed": 2}
     assert summary.best_trial in (6, 7)
     assert summary.reason == "all 2 trials are done"

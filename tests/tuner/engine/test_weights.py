@@ -14,13 +14,13 @@ from model.data import load_dataset
 from model.pictures import restore
 from model.registry import get_model
 from model.run import start_run
+from tuner import insight
 from tuner.assembly import same_study
 from tuner.engine.files.artifacts import final_checkpoint, trial_folder
 from tuner.engine.files.weights import read_weights, remove_ended, trial_weights
 from tuner.engine.work import trial as trials
 from tuner.engine.work.entry import run_worker
 from tuner.errors import TrialNotFound, WeightsNotKept
-from tuner.insight import reports
 from tuner.settings import Settings
 from tuner.specification import PrunerSpecification
 from tuner.store import Database
@@ -120,10 +120,10 @@ def test_weights_are_kept_of_whom_the_study_says(
     work(settings)
     best = ranked(database)[:whose]
     assert set(kept(settings, study_id)) == set(best)
-    weights = reports.get_study(database, study_id).weights
+    weights = insight.get_study(database, study_id).weights
     sizes = {number: final_checkpoint(settings.artifacts, study_id, number).stat().st_size for number in best}
     assert (weights.keep, weights.trials, weights.size) == (keep, whose, sum(sizes.values()))
-    shown = {trial.number: trial.weights_bytes for trial in reports.list_trials(database, study_id).items}
+    shown = {trial.number: trial.weights_bytes for trial in insight.list_trials(database, study_id).items}
     assert shown == {number: sizes.get(number) for number in range(4)}
 
 

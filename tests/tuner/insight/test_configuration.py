@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Filled
 
 from model import quick_start
 from model.config import Config, load_config
 from model.literals import parse_yaml
+from tests.tuner.insight.conftest import Filled
 from tuner.errors import TrialNotFound
 from tuner.insight.configuration import FORMS, TrialConfiguration, trial_configuration
-from tuner.insight.reports import get_trial
+from tuner.insight.trials import get_trial
 from tuner.store import Database
 from tuner.store.tables import Study
 

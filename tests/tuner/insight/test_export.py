@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from conftest import Filled
 
+from tests.tuner.insight.conftest import Filled
 from tuner.errors import FormatUnavailable, StudyNotFound
 from tuner.insight.export import FORMATS, Columns, export
-from tuner.insight.reports import each_trial, list_trials
 from tuner.insight.summaries import TrialSummary
+from tuner.insight.trials import each_trial, list_trials
 from tuner.store import Database
 
 
@@ -35,7 +35,7 @@ def table(database: Database) -> list[dict[str, str]]:
 def test_every_trial_is_there_once_however_few_are_read_at_a_time(
     filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuner.insight.reports._AT_A_TIME", 3)
+    monkeypatch.setattr("tuner.insight.trials._AT_A_TIME", 3)
     wanted = list_trials(filled.database, "study").items
     assert [trial.number for trial in each_trial(filled.database, "study")] == [trial.number for trial in wanted]
     assert len(table(filled.database)) == len(wanted) == 10

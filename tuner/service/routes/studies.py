@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Query, Response
 from tuner import insight
 from tuner.engine.studies import additions, creation, steering
 from tuner.engine.studies.draft import Draft
-from tuner.insight import installation, reports
 from tuner.insight.kept_importance import KEEPER
 from tuner.insight.summaries import Importances, StudySummary
 from tuner.service.dependencies import DatabaseOf, SettingsOf, read_study
@@ -47,20 +46,20 @@ def list_studies(
     offset: Annotated[int, Query(ge=0, le=MOST)] = 0,
 ) -> StudyPage:
     """Studies, newest first."""
-    return reports.list_studies(database, state=state, limit=limit, offset=offset)
+    return insight.list_studies(database, state=state, limit=limit, offset=offset)
 
 
 @router.get("/{name}")
 def get_study(name: str, database: DatabaseOf) -> StudySummary:
     """One study by name or id."""
-    return reports.get_study(database, name)
+    return insight.get_study(database, name)
 
 
 @router.patch("/{name}")
 def raise_budget(name: str, budget: BudgetRequest, database: DatabaseOf) -> StudySummary:
     """Let the study run more trials; one that had ended goes on."""
     additions.raise_budget(database, name, budget.max_trials)
-    return reports.get_study(database, name)
+    return insight.get_study(database, name)
 
 
 @router.delete("/{name}", status_code=204)
@@ -72,7 +71,7 @@ def delete_study(name: str, database: DatabaseOf, settings: SettingsOf) -> None:
 @router.get("/{name}/specification")
 def get_specification(name: str, database: DatabaseOf) -> StudySpecification:
     """What was asked for when the study was created."""
-    return installation.get_specification(database, name)
+    return insight.get_specification(database, name)
 
 
 @router.get("/{name}/stages")
@@ -106,7 +105,7 @@ def _add_verb(verb: str) -> None:
 
     def endpoint(name: str, database: DatabaseOf) -> StudySummary:
         act(database, name)
-        return reports.get_study(database, name)
+        return insight.get_study(database, name)
 
     router.add_api_route(
         f"/{{name}}/{verb}",

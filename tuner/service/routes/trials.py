@@ -9,9 +9,9 @@ from typing import Annotated, Any, BinaryIO, Literal
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
+from tuner import insight
 from tuner.engine.files.weights import read_weights
 from tuner.engine.studies import additions
-from tuner.insight import reports
 from tuner.insight.summaries import StudySummary, TrialDetail
 from tuner.service.dependencies import DatabaseOf, SettingsOf
 from tuner.service.schemas import TrialPage, TrialRequest
@@ -40,20 +40,20 @@ def list_trials(
     offset: Annotated[int, Query(ge=0, le=MOST)] = 0,
 ) -> TrialPage:
     """Trials; those that have not started have no number yet."""
-    return reports.list_trials(database, name, state=state, order=order, limit=limit, offset=offset)
+    return insight.list_trials(database, name, state=state, order=order, limit=limit, offset=offset)
 
 
 @router.post("", status_code=202)
 def enqueue_trial(name: str, trial: TrialRequest, database: DatabaseOf) -> StudySummary:
     """Run a trial with these values before the others; the study's budget grows by one."""
     additions.enqueue(database, name, trial.params)
-    return reports.get_study(database, name)
+    return insight.get_study(database, name)
 
 
 @router.get("/{number}")
 def get_trial(name: str, number: Annotated[int, Path(ge=0, le=MOST)], database: DatabaseOf) -> TrialDetail:
     """One trial with the curve of every epoch that led to it."""
-    return reports.get_trial(database, name, number)
+    return insight.get_trial(database, name, number)
 
 
 @router.get("/{number}/checkpoint", response_class=StreamingResponse, responses={200: CHECKPOINT})
@@ -81,4 +81,4 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
 def retry_trial(name: str, number: Annotated[int, Path(ge=0, le=MOST)], database: DatabaseOf) -> StudySummary:
     """Run a failed trial's parameters again, as a new trial."""
     additions.retry_trial(database, name, number)
-    return reports.get_study(database, name)
+    return insight.get_study(database, name)

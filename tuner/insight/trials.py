@@ -1,34 +1,21 @@
-"""Studies and trials as people look at them: paged, bounded, one consistent snapshot each."""
+"""Trials as people look at them: paged, bounded, one consistent snapshot each; or all of a study, a few at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 from sqlalchemy.orm import Session
 
-from model.protocol import given_protocol
-from model.registry import get_model, model_names, parameters_of
+from model.registry import model_names, parameters_of
 from tuner.errors import SpaceError, TrialNotFound
-from tuner.insight.confirmation import confirmation
-from tuner.insight.summaries import (
-    Confirmation,
-    EpochCounts,
-    Page,
-    Progress,
-    StudySummary,
-    TrialDetail,
-    TrialError,
-    TrialSummary,
-    Weights,
-)
-from tuner.insight.time_left import eta_seconds
+from tuner.insight.summaries import EpochCounts, Page, Progress, TrialDetail, TrialError, TrialSummary
 from tuner.space import SearchSpace
-from tuner.specification import GIVEN
-from tuner.store import Database, StudyState, TrialState, optuna_tables, tables, trial_record
+from tuner.store import Database, TrialState, optuna_tables, tables, trial_record
 from tuner.store import slots as slot_rows
 from tuner.store import studies as study_rows
 from tuner.store.tables import Slot, Study, Worker, utc_now
@@ -37,30 +24,6 @@ from tuner.store.trial_outcome import OUTCOME, TrialOutcome
 # Trials that are read at once where all of them are wanted.
 _AT_A_TIME = 500
 TRIAL_ORDERS = ("number", "value", "started_at", "ended_at", "state")
-
-
-def list_studies(
-    database: Database, *, state: str | None = None, limit: int = 50, offset: int = 0
-) -> Page[StudySummary]:
-    """Studies, newest first; ``state`` keeps those in one state."""
-    query = select(Study)
-    if state is not None:
-        query = query.where(Study.state == StudyState(state))
-    with database.session() as session:
-        total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
-        found = session.scalars(query.order_by(Study.id.desc()).limit(limit).offset(offset)).all()
-        items = tuple(_study(database, session, study) for study in found)
-    return Page(items, total, limit, offset)
-
-
-def get_study(database: Database, name: str | int) -> StudySummary:
-    """One study by name or id.
-
-    Raises:
-        StudyNotFound: there is none.
-    """
-    with database.session() as session:
-        return _study(database, session, study_rows.find_study(session, name))
 
 
 def list_trials(
@@ -138,100 +101,16 @@ def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:
         return TrialDetail(**known, curves=tuple(curves), epochs=epochs)
 
 
-def parameter_names(database: Database, name: str | int) -> list[str]:
-    """The searched parameters in declared order."""
-    with database.session() as session:
-        study = study_rows.find_study(session, name)
-    return list(SearchSpace.from_json(study.specification["space"]).names)
-
-
-def workers_alive(database: Database) -> int:
-    """Workers of the installation that were heard of within their lease."""
-    with database.session() as session:
-        return _workers_alive(database, session)
-
-
-def _workers_alive(database: Database, session: Session) -> int:
-    alive = (Worker.lease_expires > database.now(session)) & Worker.ended_at.is_(None)
-    return session.scalar(select(func.count()).where(alive)) or 0
-
-
-# Studies
-
-
-def _study(database: Database, session: Session, study: Study) -> StudySummary:
-    counts = slot_rows.count_slots(session, study.id)
-    asked, run, reused = session.execute(
-        select(
-            func.coalesce(func.sum(Slot.epochs_asked), 0),
-            func.coalesce(func.sum(Slot.epochs_run), 0),
-            func.coalesce(func.sum(Slot.epochs_reused), 0),
-        ).where(Slot.study_id == study.id)
-    ).one()
-    best = _best(session, study)
-    return StudySummary(
-        id=study.id,
-        name=study.name,
-        model=study.specification["model"],
-        dataset=study.specification["dataset"],
-        state=str(study.state),
-        reason=study.reason,
-        outage=study.outage,
-        metric=study.metric,
-        direction=study.direction,
-        sampler=study.sampler["name"],
-        trials_total=study.max_trials,
-        counts={str(state): count for state, count in sorted(counts.items())},
-        best_value=best.value if best else None,
-        best_trial=best.number if best else None,
-        best_params=best.params if best else None,
-        best_valid_result=best.valid_result if best else None,
-        best_test_result=best.test_result if best else None,
-        baseline=study.baseline,
-        created_at=study.created_at,
-        started_at=study.started_at,
-        ended_at=study.ended_at,
-        eta_seconds=eta_seconds(session, study),
-        workers_wanted=study.workers,
-        workers_alive=_workers_alive(database, session),
-        epochs=EpochCounts(int(asked), int(run), int(reused)),
-        protocol=given_protocol(study.specification["config"]),
-        computing_seconds=slot_rows.computing_seconds(session, study.id),
-        shared_stages=_shared_stages(study.specification),
-        weights=Weights(study.specification.get("keep", "best"), *slot_rows.weights_kept(session, study.id)),
-        confirmation=_confirmation(session, study) if study.specification.get("confirm") else None,
-    )
-
-
-def _confirmation(session: Session, study: Study) -> Confirmation | None:
-    space = SearchSpace.from_json(study.specification["space"])
-    counts = _counts(study.specification["model"])
-    return confirmation(session, study, lambda represented: _values(space, counts, represented))
-
-
-def _shared_stages(specification: dict[str, Any]) -> tuple[str, ...]:
-    """None where every trial begins from a pretrained model that it names."""
-    model = specification["model"]
-    if model not in model_names():
-        return ()
-    own = get_model(model).stages[-1].name
-    named = (GIVEN, f"{own}.{GIVEN}")
-    paths = [value for key, value in specification["config"].items() if key in named]
-    for entry in specification["space"]["parameters"]:
-        if entry["name"] in named:
-            paths = entry.get("values", [])
-    if paths and all(paths):
-        return ()
-    return tuple(stage.name for stage in get_model(model).shared_stages)
-
-
-def _best(session: Session, study: Study) -> TrialSummary | None:
-    number = optuna_tables.best_number(session, study)
-    found = session.execute(_trials(study).where(Slot.optuna_number == number)).all() if number is not None else []
+def find_trial(session: Session, study: Study, number: int) -> TrialSummary | None:
+    """The study's trial of that number, if it has one."""
+    found = session.execute(_trials(study).where(Slot.optuna_number == number)).all()
     return next(iter(_summaries(session, study, found)), None)
 
 
-# Trials
+def readable(study: Study) -> Callable[[dict[str, Any] | None], dict[str, Any] | None]:
+    """What turns parameters in Optuna's representation into those that people are shown."""
+    space = SearchSpace.from_json(study.specification["space"])
+    return partial(_values, space, _counts(study.specification["model"]))
 
 
 def _trials(study: Study) -> Select[Any]:
@@ -272,13 +151,12 @@ def _summaries(session: Session, study: Study, found: Sequence[Row[Any]]) -> lis
     ids = [row.trial_id for row in found if row.trial_id is not None]
     params = optuna_tables.params_of(session, ids)
     attributes = optuna_tables.attributes_of(session, ids, OUTCOME)
-    space = SearchSpace.from_json(study.specification["space"])
-    counts = _counts(study.specification["model"])
+    shown = readable(study)
     now = utc_now()
     return [
         _summary(
             row,
-            _values(space, counts, params.get(row.trial_id) or row.Slot.parameters),
+            shown(params.get(row.trial_id) or row.Slot.parameters),
             TrialOutcome.read(attributes.get(row.trial_id, {})),
             now,
         )
