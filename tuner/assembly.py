@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -21,12 +21,15 @@ from pydantic_core import ErrorDetails
 from model.config import Config, load_config
 from model.literals import parse_literal
 from model.registry import parameters_of
-from tuner.engine.plan import check_searched, planned
+from tuner.engine.plan import Plan, check_searched, planned
 from tuner.engine.studies.draft import Draft, draft
 from tuner.errors import Problems, SpaceError, SpecificationError
 from tuner.fields import role_of
 from tuner.space import SearchSpace
 from tuner.specification import StudyOptions, StudySpecification
+
+if TYPE_CHECKING:
+    from tuner.engine.studies.choice import Choice
 
 
 def assemble(
@@ -37,6 +40,7 @@ def assemble(
     command_line: Sequence[str] = (),
     name: str | None = None,
     bounds: Sequence[Callable[[StudySpecification], None]] = (),
+    choose: Callable[[Plan, Problems], Choice | None] | None = None,
 ) -> Draft:
     """Merge and check everything that can be checked without the data set, once.
 
@@ -46,6 +50,8 @@ def assemble(
         name: used when the options have none; without either a name is derived from the content, so that
             the same request gets the same name.
         bounds: what else the specification has to pass; each raises what is wrong with it.
+        choose: :func:`tuner.engine.studies.choice.choose`, to have sampler and pruner checked as well. It needs Optuna;
+            without it they are checked when the study is created.
 
     Raises:
         SpaceError, ConfigError, SpecificationError: what is wrong, where, and what to write instead; all of it where
@@ -68,7 +74,7 @@ def assemble(
     for bound in bounds:
         problems.gather(partial(bound, specification))
     # Those who run the study read both from JSON; what they read is what is planned here.
-    return draft(planned(specification, _as_stored(config), _stored_space(space, specification)), problems)
+    return draft(planned(specification, _as_stored(config), _stored_space(space, specification)), problems, choose)
 
 
 def _checked(space: SearchSpace, config: Config) -> SearchSpace:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tuner.assembly import assemble
+from tuner.engine.studies.choice import choose
 from tuner.engine.studies.draft import Draft
 from tuner.limits import check_limits, check_size
 from tuner.reach import check_reach
@@ -21,4 +22,4 @@ def assemble_bounded(settings: Settings, options: StudyOptions, space: SearchSpa
             it where it is several things.
     """
     check_size(options.config, "config")
-    return assemble(options, space, bounds=(check_limits, partial(check_reach, settings=settings)))
+    return assemble(options, space, bounds=(check_limits, partial(check_reach, settings=settings)), choose=choose)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from tuner.bounded import assemble_bounded
 from tuner.engine import plan as plans
 from tuner.engine.datasets import DatasetCache
 from tuner.engine.plan import make_plan
-from tuner.engine.studies import creation, draft
+from tuner.engine.studies import choice, creation, draft
+from tuner.engine.studies.draft import Draft
 from tuner.errors import SpaceError, SpecificationErrors
 from tuner.settings import Settings
 from tuner.space import SearchSpace
@@ -41,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often things are done that need be done once."""
     counted: Counter[str] = Counter()
     places: list[tuple[Any, str]] = [(assembly, "load_config"), (plans, "load_config"), (draft, "review_space")]
-    for place, name in [*places, (SearchSpace, "check"), (DatasetCache, "load"), (draft.samplers, "choose")]:
+    for place, name in [*places, (SearchSpace, "check"), (DatasetCache, "load"), (choice.samplers, "choose")]:
 
         def counting(*given: Any, _done: Any = getattr(place, name), _name: str = name, **named: Any) -> Any:
             counted[_name] += 1
@@ -51,10 +53,18 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda _settings: assemble(asked(name="once"), space.parse(SPACE)),
+        lambda settings: assemble_bounded(settings, asked(name="once"), space.parse(SPACE)),
+    ],
+    ids=["at the command line", "by a request"],
+)
 def test_nothing_is_loaded_checked_or_reviewed_twice(
-    database: Database, settings: Settings, calls: Counter[str]
+    database: Database, settings: Settings, calls: Counter[str], ask: Callable[[Settings], Draft]
 ) -> None:
-    creation.create(database, settings, assemble(asked(name="once"), space.parse(SPACE)))
+    creation.create(database, settings, ask(settings))
     assert calls == {"load_config": 1, "check": 1, "review_space": 1, "load": 1, "choose": 1}
 
 

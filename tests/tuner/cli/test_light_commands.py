@@ -102,9 +102,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TUNER_DATA_ROOT", str(data_root))
         assembled = assemble(options, space.parse(SPACE))
-        creation.create(database, settings, assembled.specification, assembled.space)
+        creation.create(database, settings, assembled)
     study = optuna.load_study(study_name="toy-study", storage=database.storage)
-    trial = study.ask(fixed_distributions=assembled.space.distributions())
+    trial = study.ask(fixed_distributions=assembled.plan.space.distributions())
     study.tell(trial, 0.1)
     with database.transaction() as session:
         slot = session.scalars(select(Slot).order_by(Slot.ordinal)).first()

@@ -19,6 +19,7 @@ from tuner.engine.plan import GridPoint, Plan, make_plan
 from tuner.engine.search import samplers
 from tuner.engine.search.optuna_log import optuna_quiet
 from tuner.engine.studies import warm_start
+from tuner.engine.studies.choice import Choice, choose
 from tuner.engine.studies.draft import Draft, draft
 from tuner.engine.studies.inputs import check_inputs, pinned
 from tuner.engine.studies.record import StudyRecord, record
@@ -51,21 +52,28 @@ def create(database: Database, settings: Settings, study: Draft | StudySpecifica
     """
     asked = study if isinstance(study, Draft) else draft(make_plan(study))
     _refuse_taken_name(database, asked.specification.name)
+    choice = asked.choice or choose(asked.plan)
+    assert choice is not None  # or what is wrong with it was raised
     check_inputs(asked.plan, DatasetCache(settings.prepared_gb * 1e9).load)
     asked = replace(asked, plan=pinned(asked.plan))
-    warm = warm_start.gather(database, asked.plan, asked.sampler.name)
-    slots = _slots(asked.plan, asked.sampler)
+    warm = warm_start.gather(database, asked.plan, choice.sampler.name)
+    slots = _slots(asked.plan, choice.sampler)
     settings.artifacts.mkdir(parents=True, exist_ok=True)
     with _created_together(database, asked.plan, warm.trials) as optuna_id:
-        created = _add_study(database, asked, optuna_id, slots, warm.notes)
+        created = _add_study(database, asked.plan, choice, optuna_id, slots, warm.notes)
     return record(created, (*asked.notes, *warm.notes))
 
 
 def _add_study(
-    database: Database, asked: Draft, optuna_id: int, slots: Sequence[dict[str, Any]], notes: Sequence[str]
+    database: Database,
+    plan: Plan,
+    choice: Choice,
+    optuna_id: int,
+    slots: Sequence[dict[str, Any]],
+    notes: Sequence[str],
 ) -> Study:
     """Write the study with its slots, in one transaction."""
-    specification, plan, sampler = asked.specification, asked.plan, asked.sampler
+    specification, sampler = plan.specification, choice.sampler
     study = Study(
         name=specification.name,
         specification=specification.model_dump(mode="json"),
@@ -74,7 +82,7 @@ def _add_study(
         metric=plan.metric,
         direction=plan.direction,
         sampler=sampler.record,
-        pruner=asked.pruner,
+        pruner=choice.pruner,
         max_trials=sampler.max_trials,
         workers=specification.workers,
         state=StudyState.QUEUED,

@@ -1,19 +1,23 @@
-"""A study that was asked for and checked, and is not created yet."""
+"""A study that was asked for and checked, and is not created yet.
+
+Nothing here needs Optuna: whoever launches a study at a service does without.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from model import lookalikes
 from model.config import Config
-from tuner.engine.course import confirmation
 from tuner.engine.plan import Plan
-from tuner.engine.search import pruners, samplers
 from tuner.errors import Problems
 from tuner.space.review import review_space
 from tuner.specification import StudySpecification
+
+if TYPE_CHECKING:
+    from tuner.engine.studies.choice import Choice
 
 
 @dataclass(frozen=True)
@@ -23,14 +27,13 @@ class Draft:
     The data set is looked at where the study is created: who asks may sit at another machine.
 
     Attributes:
-        pruner: as the study records it.
         notes: remarks for the person who asked.
+        choice: sampler and pruner, where they were chosen already.
     """
 
     plan: Plan
-    sampler: samplers.Choice
-    pruner: dict[str, Any]
     notes: tuple[str, ...]
+    choice: Choice | None = None
 
     @property
     def specification(self) -> StudySpecification:
@@ -42,11 +45,16 @@ class Draft:
         return replace(self, plan=replace(self.plan, specification=specification))
 
 
-def draft(plan: Plan, problems: Problems | None = None) -> Draft:
+def draft(
+    plan: Plan,
+    problems: Problems | None = None,
+    choose: Callable[[Plan, Problems], Choice | None] | None = None,
+) -> Draft:
     """Check and review what a plan's trials will do.
 
     Args:
         problems: what was found wrong before; it is raised together with what is found here.
+        choose: :func:`tuner.engine.studies.choice.choose`, where its errors are wanted now.
 
     Raises:
         SpaceError, ConfigError, SpecificationError: what is wrong, where, and the fix; all of it where it is several
@@ -55,16 +63,10 @@ def draft(plan: Plan, problems: Problems | None = None) -> Draft:
     problems = problems or Problems()
     # A space that is wrong in itself would be complained of again, in other words.
     remarks = () if problems.found else problems.gather(lambda: _review(plan))
-    sampler = problems.gather(lambda: samplers.choose(plan.specification, plan.space))
-    pruner = problems.gather(lambda: pruners.choose(plan.specification.pruner))
-    problems.gather(lambda: confirmation.check(plan))
+    choice = None if choose is None else choose(plan, problems)
     problems.raise_found()
-    # Or something was raised.
-    assert remarks is not None
-    assert sampler is not None
-    assert pruner is not None
-    notes = (*_unknown_keys(plan.config), *plan.config.notes, *plan.space.notes, *remarks)
-    return Draft(plan, sampler, pruner, notes)
+    assert remarks is not None  # or something was raised
+    return Draft(plan, (*_unknown_keys(plan.config), *plan.config.notes, *plan.space.notes, *remarks), choice)
 
 
 def _review(plan: Plan) -> tuple[str, ...]:
