@@ -14,6 +14,8 @@ import typer
 from tuner.cli.app import app
 from tuner.service.app import PREFIX, create_app
 from tuner.settings import Settings
+from tuner.store import trial_outcome
+from tuner.store.trial_outcome import CONFIRMS, OUTCOME, REACHED, RUNNING, SEED, SEEN, SLOT, WARM_START
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -138,3 +140,14 @@ def test_links_lead_somewhere(page: Path) -> None:
             titles = re.findall(r"^#+ (.*)$", other, re.MULTILINE)
             anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
             assert anchor in anchors, f"{target}#{anchor}"
+
+
+def test_the_tables_of_a_trials_attributes_are_those_that_trials_get() -> None:
+    there = {SLOT, SEEN, RUNNING, REACHED, CONFIRMS, SEED, WARM_START, *OUTCOME}
+    table = text_of("docs/engine.md").split("## What a trial has in Optuna")[1].split("\n## ")[0]
+    written = {
+        name for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
+    }
+    assert written == there
+    told = set(re.findall(r"^``(\w+)``", trial_outcome.__doc__ or "", re.MULTILINE))
+    assert told == there - set(OUTCOME)

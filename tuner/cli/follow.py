@@ -15,6 +15,7 @@ from rich.table import Table
 from tuner.cli.environment import out
 from tuner.insight.snapshot import Snapshot
 from tuner.insight.summaries import StudySummary, TrialSummary
+from tuner.store.states import VALUED_TRIAL_STATES
 
 # Plain output says something at most so often.
 _PLAIN_SECONDS = 5.0
@@ -133,7 +134,7 @@ def _trial_cells(trial: TrialSummary) -> tuple[str, str, str, str]:
 
 def _ended_line(study: StudySummary, trial: TrialSummary) -> str:
     took = "" if trial.seconds is None else f" in {duration(trial.seconds)}"
-    if trial.state in ("completed", "pruned") and trial.value is not None:
+    if trial.state in VALUED_TRIAL_STATES and trial.value is not None:
         outcome = f"{trial.state} with {study.metric} {trial.value:.4f}{took}"
     elif trial.error is not None:
         outcome = f"{trial.state}{took}: {trial.error.type}: {trial.error.message}"

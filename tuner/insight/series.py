@@ -13,6 +13,7 @@ from tuner.store import Database, TrialState, optuna_tables
 from tuner.store import stages as stage_rows
 from tuner.store import studies as study_rows
 from tuner.store.confirmations import slot_of_the_search
+from tuner.store.states import VALUED_TRIAL_STATES
 from tuner.store.tables import Epoch, SharedStage, Slot, StageEpoch, Study
 
 # What a browser draws without a pause, and more than a screen has columns.
@@ -91,9 +92,7 @@ def history(database: Database, name: str | int) -> History:
     """The study's optimization history, thinned to ``MOST_POINTS`` such that every improvement stays."""
     with database.session() as session:
         study = study_rows.find_study(session, name)
-        found = session.execute(
-            _finished(study, (TrialState.COMPLETED, TrialState.PRUNED)).order_by(Slot.optuna_number)
-        ).all()
+        found = session.execute(_finished(study, VALUED_TRIAL_STATES).order_by(Slot.optuna_number)).all()
     numbers = np.array([row.optuna_number for row in found], dtype=np.int64)
     values = np.array([row.value for row in found], dtype=np.float64)
     pruned = np.array([row.state is TrialState.PRUNED for row in found], dtype=np.bool_)
@@ -182,9 +181,7 @@ def _finished(study: Study, states: tuple[TrialState, ...]) -> Any:
 def _chosen_slots(session: Session, study: Study) -> list[tuple[int, int, str]]:
     """(slot id, trial number, role): other finished trials first, then running ones, the best one last."""
     finished = session.execute(
-        _finished(study, (TrialState.COMPLETED, TrialState.PRUNED))
-        .order_by(*optuna_tables.best_first(study.direction))
-        .limit(MOST_CURVES)
+        _finished(study, VALUED_TRIAL_STATES).order_by(*optuna_tables.best_first(study.direction)).limit(MOST_CURVES)
     ).all()
     running = session.execute(
         select(Slot.id, Slot.optuna_number)

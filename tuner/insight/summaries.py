@@ -13,6 +13,7 @@ from rich.filesize import decimal
 
 from model.protocol import metric_label
 from tuner.store.points import CurvePoint
+from tuner.store.states import ENDED_STUDY_STATES
 
 T = TypeVar("T")
 
@@ -189,7 +190,7 @@ class StudySummary:
 
     @property
     def ended(self) -> bool:
-        return self.state in ("completed", "stopped", "cancelled", "failed")
+        return self.state in ENDED_STUDY_STATES
 
 
 @dataclass(frozen=True)

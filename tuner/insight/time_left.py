@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tuner.store import StudyState, TrialState, optuna_tables
 from tuner.store import stages as stage_rows
 from tuner.store.confirmations import slot_of_the_search
-from tuner.store.states import Origin
+from tuner.store.states import OPEN_TRIAL_STATES, VALUED_TRIAL_STATES, Origin
 from tuner.store.tables import Epoch, SharedStage, Slot, StageEpoch, Study
 from tuner.store.trial_outcome import SECONDS, TEST, TrialOutcome
 
@@ -50,8 +50,7 @@ def eta_seconds(session: Session, study: Study) -> float | None:
 
 
 def _open(study: Study) -> tuple[ColumnElement[bool], ...]:
-    states = (TrialState.WAITING, TrialState.RUNNING)
-    return Slot.study_id == study.id, Slot.state.in_(states), slot_of_the_search()
+    return Slot.study_id == study.id, Slot.state.in_(OPEN_TRIAL_STATES), slot_of_the_search()
 
 
 def _ended(session: Session, study: Study) -> list[_Cost]:
@@ -59,7 +58,7 @@ def _ended(session: Session, study: Study) -> list[_Cost]:
     query = (
         select(Slot.id, Slot.seconds_run, optuna_tables.trials.c.trial_id)
         .join(optuna_tables.trials, optuna_tables.of_slot(study.optuna_id))
-        .where(Slot.study_id == study.id, Slot.state.in_((TrialState.COMPLETED, TrialState.PRUNED)))
+        .where(Slot.study_id == study.id, Slot.state.in_(VALUED_TRIAL_STATES))
         .where(slot_of_the_search())
     )
     found = session.execute(query.order_by(Slot.optuna_number.desc()).limit(_MOST_TRIALS)).all()[::-1]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Row, Select, func, select
 from sqlalchemy.orm import Session
@@ -23,7 +23,10 @@ from tuner.store.trial_outcome import OUTCOME, TrialOutcome
 
 # Trials that are read at once where all of them are wanted.
 _AT_A_TIME = 500
-TRIAL_ORDERS = ("number", "value", "started_at", "ended_at", "state")
+TrialOrder = Literal[
+    "number", "-number", "value", "-value", "started_at", "-started_at", "ended_at", "-ended_at", "state", "-state"
+]
+TRIAL_ORDERS = tuple(order for order in get_args(TrialOrder) if not order.startswith("-"))
 
 
 def list_trials(

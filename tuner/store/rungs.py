@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tuner.store.claims import PRIORITY_BEGUN, Claim, claim_paused
 from tuner.store.statements import upsert
-from tuner.store.states import TrialState
+from tuner.store.states import OPEN_TRIAL_STATES, TrialState
 from tuner.store.tables import Rung, Slot
 
 
@@ -44,17 +44,16 @@ def is_promoted(session: Session, slot_id: int, rung: int) -> bool:
 
 def may_be_promoted(session: Session, slot_ids: Collection[int]) -> set[int]:
     """Those of the slots whose trial runs or waits; ended ones go nowhere."""
-    query = select(Slot.id).where(Slot.id.in_(slot_ids), Slot.state.in_((TrialState.WAITING, TrialState.RUNNING)))
+    query = select(Slot.id).where(Slot.id.in_(slot_ids), Slot.state.in_(OPEN_TRIAL_STATES))
     return set(session.scalars(query))
 
 
 def reached(session: Session, study_id: int) -> dict[int, int]:
     """Trial number -> epoch of the highest rung, of the study's unfinished trials that have reached one."""
-    open_states = (TrialState.WAITING, TrialState.RUNNING)
     query = (
         select(Slot.optuna_number, func.max(Rung.epoch))
         .join(Rung, Rung.slot_id == Slot.id)
-        .where(Slot.study_id == study_id, Slot.state.in_(open_states), Slot.optuna_number.is_not(None))
+        .where(Slot.study_id == study_id, Slot.state.in_(OPEN_TRIAL_STATES), Slot.optuna_number.is_not(None))
         .group_by(Slot.optuna_number)
     )
     return {int(number or 0): int(epoch) for number, epoch in session.execute(query)}

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from tuner.store.confirmations import slot_confirms, slot_of_the_search
-from tuner.store.states import ENDED_TRIAL_STATES, Origin, StudyState, TrialState
+from tuner.store.states import ENDED_TRIAL_STATES, OPEN_TRIAL_STATES, Origin, StudyState, TrialState
 from tuner.store.tables import Slot, Study, utc_now
 
 
@@ -184,8 +184,7 @@ def has_open(session: Session, study_id: int) -> bool:
 
 def has_unended(session: Session, study_id: int) -> bool:
     """Whether a trial of the study has not ended; one that waits for its promotion has not."""
-    open_states = (TrialState.WAITING, TrialState.RUNNING)
-    query = exists().where(Slot.study_id == study_id, Slot.state.in_(open_states))
+    query = exists().where(Slot.study_id == study_id, Slot.state.in_(OPEN_TRIAL_STATES))
     return bool(session.scalar(select(query)))
 
 
@@ -230,7 +229,7 @@ def still_open() -> ColumnElement[bool]:
 
 def ended_numbers(session: Session, study_id: int, *states: TrialState, among: Collection[int]) -> Sequence[int]:
     """Those of the trials ``among`` that have ended, in one of ``states`` if any are given."""
-    wanted = states or tuple(ENDED_TRIAL_STATES)
+    wanted = states or ENDED_TRIAL_STATES
     query = select(Slot.optuna_number).where(Slot.study_id == study_id, Slot.state.in_(wanted))
     found = session.scalars(query.where(Slot.optuna_number.in_(among)))
     return [number for number in found if number is not None]

@@ -9,7 +9,7 @@ from sqlalchemy import CTE, Select, delete, exists, func, or_, select, union, up
 from sqlalchemy.orm import Session
 
 from tuner.store.statements import changed_rows, upsert
-from tuner.store.states import TrialState
+from tuner.store.states import OPEN_TRIAL_STATES, TrialState
 from tuner.store.tables import Checkpoint, SharedStage, Slot, StageEpoch, Study, Worker, utc_now
 
 
@@ -144,8 +144,7 @@ def wanted_epochs(session: Session, key: str) -> set[int]:
 
 def is_wanted(session: Session, key: str, epoch: int) -> bool:
     """Whether a trial that has not ended goes on from just that epoch, or another shared stage does."""
-    open_states = (TrialState.WAITING, TrialState.RUNNING)
-    trials = exists().where(Slot.stage_key == key, Slot.stage_epochs == epoch, Slot.state.in_(open_states))
+    trials = exists().where(Slot.stage_key == key, Slot.stage_epochs == epoch, Slot.state.in_(OPEN_TRIAL_STATES))
     later = exists().where(SharedStage.before_key == key, SharedStage.before_epoch == epoch)
     return bool(session.scalar(select(or_(trials, later))))
 

@@ -80,12 +80,8 @@ class Scope(StrEnum):
 
 
 ENDED_STUDY_STATES = frozenset({StudyState.COMPLETED, StudyState.STOPPED, StudyState.CANCELLED, StudyState.FAILED})
-ENDED_TRIAL_STATES = frozenset(
-    {
-        TrialState.COMPLETED,
-        TrialState.PRUNED,
-        TrialState.FAILED,
-        TrialState.LOST,
-        TrialState.CANCELLED,
-    }
-)
+GOING_STUDY_STATES = tuple(state for state in StudyState if state not in ENDED_STUDY_STATES)
+# Those of trials that have a value, that may still get one, and that have ended, in the order in which they are shown.
+VALUED_TRIAL_STATES = (TrialState.COMPLETED, TrialState.PRUNED)
+OPEN_TRIAL_STATES = (TrialState.WAITING, TrialState.RUNNING)
+ENDED_TRIAL_STATES = (*VALUED_TRIAL_STATES, TrialState.FAILED, TrialState.LOST, TrialState.CANCELLED)

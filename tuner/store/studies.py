@@ -12,7 +12,7 @@ from tuner.errors import StudyNotFound
 from tuner.store.events import add_event
 from tuner.store.slots import add_slots
 from tuner.store.statements import changed_rows
-from tuner.store.states import StudyState
+from tuner.store.states import GOING_STUDY_STATES, StudyState
 from tuner.store.tables import Study, utc_now
 
 
@@ -81,8 +81,7 @@ def all_studies(session: Session) -> Sequence[Study]:
 
 def not_ended(session: Session) -> Sequence[int]:
     """Ids of the studies in which something may still happen."""
-    going = (StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED, StudyState.STOPPING)
-    return session.scalars(select(Study.id).where(Study.state.in_(going))).all()
+    return session.scalars(select(Study.id).where(Study.state.in_(GOING_STUDY_STATES))).all()
 
 
 def cancelled(session: Session, study_ids: Collection[int]) -> set[int]:

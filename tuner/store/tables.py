@@ -166,7 +166,7 @@ class Slot(Base):
         paused_at: the epoch at which a trial waits for its promotion (see ``Rung``); it can't be claimed then.
         confirms, seed: of a confirmation: the trial whose parameters are run again, and with which training seed.
         weights_bytes: size of the weights that are kept of the ended trial, None where none are.
-        error: ``{"type", "message", "traceback", "attempt"}`` of the last failure.
+        error: ``{"kind", "type", "message", "traceback"}`` of the last failure, see ``engine.work.failures``.
     """
 
     __tablename__ = "rectuner_slots"

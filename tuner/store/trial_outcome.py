@@ -5,7 +5,8 @@
 ``seen``           numbers of the finished trials that the sampler was shown, as ranges ("0-3,5")
 ``running``        numbers of the trials that it was shown as chosen, but without a result
 ``reached``        {number: epoch} of those that it was shown as pruned, for they wait at a rung
-``confirms``       of a confirmation: the trial whose parameters it runs again, with ``seed``
+``confirms``       of a confirmation: the trial whose parameters it runs again
+``seed``           of a confirmation: the training seed
 ``warm_start``     of a trial that another study made: that study and the trial's number there
 =================  ==================================================================================
 

@@ -8,8 +8,9 @@ from dash import html
 
 from tuner.dashboard.components.aria import aria
 from tuner.insight import Progress, StudySummary
+from tuner.store.states import ENDED_TRIAL_STATES, TrialState
 
-_ORDER = ("completed", "pruned", "failed", "lost", "cancelled", "running")
+_ORDER = (*ENDED_TRIAL_STATES, TrialState.RUNNING)
 
 
 def trials_bar(study: StudySummary) -> html.Div:

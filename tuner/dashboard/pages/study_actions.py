@@ -30,20 +30,12 @@ _HINTS = {
     "stop": "Finish what runs, then end",
     "cancel": "End at once and abandon running trials",
 }
-# In which states a button is offered; the engine has the last word.
-_OFFERED = {
-    "pause": ("queued", "running"),
-    "resume": ("paused", "stopped"),
-    "stop": ("queued", "running", "paused"),
-    "cancel": ("queued", "running", "paused", "stopping"),
-}
-
 OUTPUTS = [Output(f"study-{verb}", "hidden") for verb in _VERBS]
 
 
 def hidden(study: StudySummary) -> list[bool]:
     """Which buttons to hide, in the order of ``OUTPUTS``."""
-    return [study.state not in states for states in _OFFERED.values()]
+    return [study.state not in steering.CHANGES[verb] for verb in _VERBS]
 
 
 def buttons(study: StudySummary) -> Component:

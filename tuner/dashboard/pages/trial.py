@@ -26,8 +26,7 @@ from tuner.dashboard.pages.page import Page
 from tuner.engine.files.weights import weights_name
 from tuner.errors import TrialNotFound
 from tuner.insight import StudySummary, TrialDetail, figures
-
-_ENDED = ("completed", "pruned", "failed", "lost", "cancelled")
+from tuner.store.states import ENDED_TRIAL_STATES, OPEN_TRIAL_STATES, VALUED_TRIAL_STATES
 
 
 def _layout(context: Context, name: str, number: str) -> Component:
@@ -134,7 +133,7 @@ def _update(
     trial = insight.get_trial(context.database, key["name"], key["number"])
     parts = Parts(marks)
     drawn = (scheme, len(trial.curves), trial.best_epoch)
-    pace = SLOW_MS if trial.state in _ENDED else FAST_MS
+    pace = SLOW_MS if trial.state in ENDED_TRIAL_STATES else FAST_MS
     return (
         *(parts.component(part, component) for part, component in _shown(study, trial).items()),
         parts.figure("scores", drawn, lambda: figures.trial_scores(trial, scheme, study.metric.partition("@")[0])),
@@ -209,7 +208,7 @@ def _rounded(trial: TrialDetail) -> float | None:
 
 def _progress(study: StudySummary, trial: TrialDetail) -> Component | None:
     now = trial.progress
-    if trial.state not in ("running", "waiting") or now is None:
+    if trial.state not in OPEN_TRIAL_STATES or now is None:
         return None
     if now.note and not now.epoch:  # it waits
         return html.Div(now.note, className="card now small")
@@ -246,7 +245,7 @@ def _parameters(trial: TrialDetail) -> Component:
 
 def _metrics(study: StudySummary, trial: TrialDetail) -> Component:
     if not trial.valid_result and not trial.test_result:
-        ended = trial.state in _ENDED
+        ended = trial.state in ENDED_TRIAL_STATES
         text_for = "The trial ended without." if ended else "There are metrics when the trial has ended."
         return html.P(text_for, className="muted")
     baseline = study.baseline or {}
@@ -258,7 +257,7 @@ def _metrics(study: StudySummary, trial: TrialDetail) -> Component:
 
 def _weights(study: StudySummary, trial: TrialDetail) -> Component | None:
     """The trained model to take away, or how to get it."""
-    if trial.state not in ("completed", "pruned"):
+    if trial.state not in VALUED_TRIAL_STATES:
         return None
     if trial.weights_bytes is None:
         command = html.Code(f"tuner trial retrain {study.name} {trial.number}")

@@ -27,6 +27,7 @@ from tuner.store import events as event_rows
 from tuner.store import slots as slot_rows
 from tuner.store import studies as study_rows
 from tuner.store import trial_files as file_rows
+from tuner.store.states import VALUED_TRIAL_STATES
 from tuner.store.tables import Study
 
 
@@ -149,7 +150,7 @@ def _why(study: Study, number: int, state: TrialState, root: Path, best: int | N
     there = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal() and any(path.glob("*.pth")))
     listed = f"Trials with weights: {', '.join(map(str, there[:10]))}." if there else "No trial has weights here."
     why = f"Trial {number} of {study.name} is {state} and has no weights in {root}"
-    if state not in (TrialState.COMPLETED, TrialState.PRUNED):
+    if state not in VALUED_TRIAL_STATES:
         return f"{why}. {listed}"
     kept = "these are its best trial's" if number == best else f"the study keeps {_kept(study)}"
     return f"{why}; {kept}. {listed} To get them again: tuner trial retrain {study.name} {number}"

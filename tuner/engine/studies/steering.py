@@ -6,6 +6,7 @@ Where a verb needs Optuna it is imported within: the others are quick on the com
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 
 from tuner.engine.files.artifact_store import check_store
 from tuner.engine.files.artifacts import study_folder
@@ -16,7 +17,16 @@ from tuner.store import Database, StudyState
 from tuner.store import events as event_rows
 from tuner.store import slots as slot_rows
 from tuner.store import studies as study_rows
+from tuner.store.states import GOING_STUDY_STATES
 from tuner.store.tables import Study
+
+# In which states of a study a verb changes something; where it has had its effect already it is allowed too.
+CHANGES: Mapping[str, tuple[StudyState, ...]] = {
+    "pause": (StudyState.QUEUED, StudyState.RUNNING),
+    "resume": (StudyState.PAUSED, StudyState.STOPPED),
+    "stop": (StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED),
+    "cancel": GOING_STUDY_STATES,
+}
 
 
 def find(database: Database, name_or_id: str | int) -> StudyRecord:
@@ -38,7 +48,7 @@ def pause(database: Database, name_or_id: str | int) -> StudyRecord:
     with database.transaction() as session:
         study = study_rows.find_study(session, name_or_id, lock=True)
         if study.state is not StudyState.PAUSED or study.outage is not None:
-            _require(study, "pause", StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED)
+            _require(study, "pause", StudyState.PAUSED)
             study_rows.set_state(session, study, StudyState.PAUSED, "paused by request")
         return record(study)
 
@@ -53,7 +63,7 @@ def resume(database: Database, name_or_id: str | int) -> StudyRecord:
         study = study_rows.find_study(session, name_or_id, lock=True)
         if study.state in (StudyState.QUEUED, StudyState.RUNNING):
             return record(study)
-        _require(study, "resume", StudyState.PAUSED, StudyState.STOPPED)
+        _require(study, "resume")
         if not slot_rows.has_unended(session, study.id):
             raise StudyStateError(f"{study.name} has no trials left to run. Raise its budget (max_trials) instead.")
         study_rows.set_state(session, study, study_rows.going(study), "resumed by request")
@@ -71,7 +81,7 @@ def stop(database: Database, name_or_id: str | int) -> StudyRecord:
     with database.transaction() as session:
         study = study_rows.find_study(session, name_or_id, lock=True)
         if study.state not in (StudyState.STOPPED, StudyState.STOPPING):
-            _require(study, "stop", StudyState.QUEUED, StudyState.RUNNING, StudyState.PAUSED)
+            _require(study, "stop")
             end_soon(session, study, StudyState.STOPPED, "stopped by request")
         elif study.state is StudyState.STOPPING and study.ends_as is not StudyState.STOPPED:
             slot_rows.leave_out_confirmations(session, study.id)
@@ -126,7 +136,8 @@ def delete_study(database: Database, settings: Settings, name_or_id: str | int) 
         study_rows.remove(session, study_rows.find_study(session, study.id))
 
 
-def _require(study: Study, verb: str, *states: StudyState) -> None:
+def _require(study: Study, verb: str, *also: StudyState) -> None:
+    states = (*CHANGES[verb], *also)
     if study.state not in states:
         allowed = ", ".join(states)
         raise StudyStateError(f"Can't {verb} {study.name}: it is {study.state}, and must be {allowed}.")

@@ -29,11 +29,11 @@ from tuner.engine.work.trial import TrialRun, TrialRunner
 from tuner.errors import StudyStateError, TrialNotFound
 from tuner.settings import Settings
 from tuner.specification import StudySpecification
-from tuner.store import Database, TrialState
+from tuner.store import Database
 from tuner.store import slots as slot_rows
 from tuner.store import studies as study_rows
 from tuner.store.claims import Claim
-from tuner.store.states import Origin
+from tuner.store.states import VALUED_TRIAL_STATES, Origin
 from tuner.store.tables import Slot, Study
 from tuner.store.trial_outcome import TrialOutcome
 
@@ -84,7 +84,7 @@ def retrain(
         slot = slot_rows.find_slot(session, study.id, number)
     if slot is None:
         raise TrialNotFound(f"{study.name} has no trial {number}.")
-    if slot.state not in (TrialState.COMPLETED, TrialState.PRUNED):
+    if slot.state not in VALUED_TRIAL_STATES:
         raise StudyStateError(f"Trial {number} is {slot.state}; only trials that ended with a value are trained again.")
     storage = database.storage
     trial_id = storage.get_trial_id_from_study_id_trial_number(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from tempfile import TemporaryFile
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
@@ -13,6 +13,7 @@ from tuner import insight
 from tuner.engine.files.weights import read_weights
 from tuner.engine.studies import additions
 from tuner.insight.summaries import StudySummary, TrialDetail
+from tuner.insight.trials import TrialOrder
 from tuner.service.dependencies import DatabaseOf, SettingsOf
 from tuner.service.schemas import TrialPage, TrialRequest
 from tuner.specification import MOST
@@ -25,17 +26,13 @@ CHECKPOINT: dict[str, Any] = {
     "description": "A checkpoint, as torch.load(weights_only=True) reads it.",
 }
 
-Order = Literal[
-    "number", "-number", "value", "-value", "started_at", "-started_at", "ended_at", "-ended_at", "state", "-state"
-]
-
 
 @router.get("")
 def list_trials(
     name: str,
     database: DatabaseOf,
     state: TrialState | None = None,
-    order: Order = "number",
+    order: TrialOrder = "number",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=MOST)] = 0,
 ) -> TrialPage:
