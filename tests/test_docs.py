@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
 
+from model.registry import get_model, model_names
 from tuner.cli.app import app
+from tuner.engine.search.ladder import NAME as LADDER
+from tuner.engine.search.pruners import BUILDERS
+from tuner.engine.search.samplers import EXHAUSTIVE, KINDS
 from tuner.service.app import PREFIX, create_app
 from tuner.settings import Settings
+from tuner.specification import PrunerName, SamplerName
 from tuner.store import trial_outcome
 from tuner.store.trial_outcome import CONFIRMS, OUTCOME, REACHED, RUNNING, SEED, SEEN, SLOT, WARM_START
 
@@ -151,3 +157,30 @@ def test_the_tables_of_a_trials_attributes_are_those_that_trials_get() -> None:
     assert written == there
     told = set(re.findall(r"^``(\w+)``", trial_outcome.__doc__ or "", re.MULTILINE))
     assert told == there - set(OUTCOME)
+
+
+def test_every_file_that_an_extension_touches_is_there_and_so_are_the_writers_of_what_is_kept_twice() -> None:
+    page = text_of("ARCHITECTURE.md")
+    for title in ("What is kept twice, and which copy decides", "What an extension costs"):
+        table = page.split(f"## {title}\n")[1].split("\n## ")[0]
+        files = re.findall(r"`([\w/]+/[\w/]+\.py)`", table)
+        assert len(files) > 5
+        for name in files:
+            assert any((ROOT / folder / name).is_file() for folder in (".", "tuner", "tuner/engine")), name
+
+
+def test_every_sampler_and_pruner_that_has_a_name_can_be_made_and_is_described() -> None:
+    section = text_of("docs/engine.md").split("## Samplers and pruners")[1].split("\n## ")[0]
+    assert set(get_args(SamplerName)) == {"auto", EXHAUSTIVE, *KINDS}
+    assert set(re.findall(r"^\| (\w+) \|", section, re.MULTILINE)) - {"sampler"} == {EXHAUSTIVE, *KINDS}
+    listed = re.search(r"^Pruners: (.*)\.$", section, re.MULTILINE)
+    assert listed is not None
+    assert set(get_args(PrunerName)) == set(re.split(r", (?:and )?", listed[1])) == {*BUILDERS, LADDER}
+
+
+def test_no_model_and_no_stage_is_known_by_name_where_studies_are_run_and_shown() -> None:
+    models = [get_model(name) for name in model_names()]
+    names = {model.name for model in models} | {stage.name for model in models for stage in model.stages}
+    for path in sorted((ROOT / "tuner").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.Constant) and node.value in names), f"{path}:{node.lineno}: {node.value}"
