@@ -22,6 +22,12 @@ PAGE = {"accept": "text/html,*/*"}
 BODY = {"name": "study", "model": "S3Rec", "dataset": "toy", "params": "pretrain_epochs choice [1, 2]"}
 
 
+@pytest.fixture
+def settings(settings: Settings, database_url: str) -> Settings:
+    """An installation on either kind of database."""
+    return settings.model_copy(update={"database_url": database_url})
+
+
 @pytest.fixture(autouse=True)
 def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "_FIRST_WAIT", 0.0)
