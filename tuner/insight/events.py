@@ -11,6 +11,8 @@ from tuner.store import studies as study_rows
 from tuner.store.tables import Event
 
 KINDS = event_rows.KINDS
+# The largest id that PostgreSQL has; it can't compare one with more.
+_LARGEST = 2**31 - 1
 
 
 def list_events(
@@ -43,9 +45,9 @@ def list_events(
         if kind is not None:
             conditions.append(Event.kind == kind)
         if trial is not None:
-            conditions.append(Event.trial == trial)
+            conditions.append(Event.trial == min(trial, _LARGEST))
         if after is not None:
-            conditions.append(Event.id > after)
+            conditions.append(Event.id > min(after, _LARGEST))
         total = event_rows.count(session, *conditions)
         found = event_rows.read(session, *conditions, newest_first=after is None, limit=limit, offset=offset)
     items = (EventSummary(event.id, event.at, event.kind, event.message, of, event.trial) for event, of in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "rectuner_version"
+# Alembic keeps what it works on in its modules, so one thread of a process has to wait for the other.
+_ALEMBIC = threading.Lock()
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports every look at the version
@@ -43,7 +46,7 @@ def refuse_newer(found: str | None) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Run the missing migrations within the caller's transaction."""
+    """Run the missing migrations within the caller's transaction; safe for several threads."""
     found = version(connection)
     refuse_newer(found)
     if found == head():
@@ -52,7 +55,8 @@ def upgrade(connection: Connection) -> None:
 
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _ALEMBIC:
+        command.upgrade(config, "head")
 
 
 def _known() -> set[str]:

@@ -162,8 +162,11 @@ def test_a_promoted_trial_ends_with_the_bits_of_one_that_never_stopped(
     create(space={"finetune.learning_rate": RATES}, pruner=PROMOTION, config=LONG)
     run_worker(settings, exit_when_idle=True)
     stopped = {str(trial.params): trial.intermediate_values for trial in trials(database)}
-    create("whole", space={"finetune.learning_rate": RATES}, config=LONG)
+    whole = create("whole", space={"finetune.learning_rate": RATES}, config=LONG)
     run_worker(settings, exit_when_idle=True)
+    # A trial that did not end has no score to compare; what stopped it is said here.
+    ended = [(slot.state, slot.error) for slot in slots(database) if slot.study_id == whole]
+    assert ended == [(TrialState.COMPLETED, None)] * 9
     for trial in optuna.load_study(study_name="whole", storage=database.storage).trials:
         scores = stopped[str(trial.params)]
         assert scores == {epoch: trial.intermediate_values[epoch] for epoch in scores}

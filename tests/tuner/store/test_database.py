@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from importlib.metadata import version
@@ -67,6 +68,13 @@ def test_processes_that_start_together_upgrade_once(database_url: str) -> None:
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+
+
+def test_threads_of_one_process_that_upgrade_together_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Alembic keeps what it works on in its modules; the second one that ended met a KeyError."""
+    urls = [f"sqlite:///{tmp_path / f'{number}.db'}" for number in range(4)]
+    with ThreadPoolExecutor(len(urls)) as pool:
+        list(pool.map(upgrade, urls))
 
 
 def test_optunas_tables_live_in_the_same_database(database: Database) -> None:
