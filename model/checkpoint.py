@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from model.errors import CheckpointError, CheckpointMismatch, CheckpointNotFound, CheckpointUnreadable
 from model.foreign import load_foreign
-from model.whole_files import damaged_part, save_whole
+from model.tensor_files import damaged_part, save_whole
 
 if TYPE_CHECKING:
     from model.config import Config

@@ -8,7 +8,6 @@ What there is to see, a model says itself: see :class:`model.definition.Picture`
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from model.errors import CheckpointError, ConfigError, DataError, ModelError
 from model.recommender import Recommender
 from model.registry import get_model
 from model.run import items_digest
+from model.whole_files import whole_file
 
 
 @dataclass(frozen=True)
@@ -141,15 +141,8 @@ def _item_names(dataset: SequentialDataset, config: Config, label: str | None) -
 
 def save_html(figure: go.Figure, path: Path) -> None:
     """Write a page that needs no network; it appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(figure.to_html(include_plotlyjs=True))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(figure.to_html(include_plotlyjs=True).encode())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -19,6 +20,7 @@ from typing import Any, Literal, Self, TypeVar
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
+from model.whole_files import whole_file
 from tuner.errors import TunerError
 from tuner.insight.snapshot import MOST_ENDED, MOST_RUNNING, Snapshot, only_ended
 from tuner.insight.summaries import (
@@ -35,7 +37,25 @@ from tuner.specification import StudySpecification
 T = TypeVar("T")
 Verb = Literal["pause", "resume", "stop", "cancel"]
 
+Form = Literal["json", "yaml", "recbole", "flags", "python"]
+Format = Literal["csv", "ndjson", "parquet", "recbole"]
+
 _SECONDS = 30.0
+_JSON = "application/json"
+# What the service answers with: anything else comes from somebody else.
+_FORMS: dict[Form, str] = {
+    "json": _JSON,
+    "yaml": "application/yaml",
+    "recbole": "application/yaml",
+    "flags": "text/plain",
+    "python": "text/plain",
+}
+_FORMATS: dict[Format, str] = {
+    "csv": "text/csv",
+    "ndjson": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+    "recbole": "text/plain",
+}
 
 
 class ApiError(TunerError):
@@ -130,6 +150,22 @@ class Client:
         """One trial with its curves."""
         return self._ask(TrialDetail, "GET", f"/studies/{name}/trials/{number}")
 
+    def get_configuration(self, name: str, number: int | None = None, form: Form = "json") -> str:
+        """A trial's configuration, to be used as it is; without a number the best trial's."""
+        path = "best" if number is None else f"trials/{number}/configuration"
+        return self._send("GET", f"/studies/{name}/{path}", _FORMS[form], params={"format": form}).text
+
+    def export(self, name: str, file: Path, chosen: Format = "csv") -> None:
+        """Write all trials of a study to a file."""
+        path, asked = f"/studies/{name}/export", {"format": chosen}
+        with self._answer("GET", path, _FORMATS[chosen], params=asked) as answer, whole_file(file) as written:
+            for piece in answer.iter_bytes():
+                written.write(piece)
+
+    def get_plot(self, name: str, kind: str, theme: Literal["light", "dark"] = "light") -> dict[str, Any]:
+        """A figure as Plotly reads it: ``plotly.graph_objects.Figure(client.get_plot(...))``."""
+        return self._ask(dict[str, Any], "GET", f"/studies/{name}/plots/{kind}", params={"theme": theme})
+
     def list_stages(self, name: str, *, limit: int = 50, offset: int = 0) -> Page[StageSummary]:
         """The stages that the study's trials share."""
         return self._ask(
@@ -197,18 +233,26 @@ class Client:
     def _ask(self, kind: type[T], method: str, path: str, **arguments: Any) -> T:
         return TypeAdapter(kind).validate_json(self._send(method, path, **arguments).content)
 
-    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, expected: str = _JSON, **arguments: Any) -> httpx.Response:
+        with self._answer(method, path, expected, **arguments) as response:
+            response.read()
+        return response
+
+    @contextmanager
+    def _answer(self, method: str, path: str, expected: str, **arguments: Any) -> Iterator[httpx.Response]:
+        """The answer as far as its headers, when they are what was expected."""
         try:
-            response = self._http.request(method, path, **arguments)
+            with self._http.stream(method, path, **arguments) as response:
+                if response.is_error:
+                    response.read()
+                    raise ApiError(response.status_code, _problem(response))
+                if not response.headers.get("content-type", expected).startswith(expected):
+                    raise ServiceUnreachable(f"What answers at {self.url} is no Rectuner service. {_EXAMPLE}")
+                yield response
         except httpx.HTTPError as error:
             raise ServiceUnreachable(
                 f"Nothing answers at {self.url} ({error}). Start the service: tuner serve."
             ) from error
-        if response.is_error:
-            raise ApiError(response.status_code, _problem(response))
-        if not response.headers.get("content-type", "application/json").startswith("application/json"):
-            raise ServiceUnreachable(f"What answers at {self.url} is no Rectuner service. {_EXAMPLE}")
-        return response
 
 
 _EXAMPLE = "Write, for example, http://127.0.0.1:8000."

@@ -23,7 +23,7 @@ from model.data.dataset import SequentialDataset, load_dataset
 from model.data.fields import Ragged
 from model.data.reading import find_files, fingerprint
 from model.data.sequences import Samples
-from model.whole_files import damaged_part, save_whole
+from model.tensor_files import damaged_part, save_whole
 
 _log = logging.getLogger(__name__)
 

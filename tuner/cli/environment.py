@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from model.whole_files import whole_file
 from tuner.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -75,3 +76,17 @@ def check_writable(folder: Path, variable: str) -> None:
         raise SettingsError(
             f"{folder}: can't be written ({error.strerror}). Set {variable} to a folder that can."
         ) from None
+
+
+def write_file(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file for the person at the terminal; it appears whole or not at all.
+
+    Raises:
+        SettingsError: it can't be written.
+    """
+    try:
+        with whole_file(path.absolute()) as file:
+            for piece in pieces:
+                file.write(piece)
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be written ({error.strerror}). Choose another file.") from None

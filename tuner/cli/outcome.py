@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +12,8 @@ from rich.table import Table
 
 from model.protocol import metric_label
 from model.registry import BASELINE
-from tuner.cli.environment import out
+from tuner.cli.environment import out, write_file
 from tuner.cli.follow import duration, values
-from tuner.errors import SettingsError
 from tuner.insight.summaries import Confirmation, StudySummary
 
 if TYPE_CHECKING:
@@ -91,8 +88,7 @@ def write_result_file(database: Database, name: str, path: Path) -> None:
     """
     from tuner.insight.export import export
 
-    _file_name, pieces = export(database, name, "recbole")
-    _write(path, b"".join(pieces).decode())
+    write_file(path, export(database, name, "recbole")[1])
 
 
 def _results(study: StudySummary) -> Table:
@@ -115,19 +111,3 @@ def _results(study: StudySummary) -> Table:
 def _part(study: StudySummary, split: str) -> Mapping[str, float]:
     found: Any = (study.baseline or {}).get(split)
     return found if isinstance(found, Mapping) else {}
-
-
-def _write(path: Path, text: str) -> None:
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise SettingsError(f"{path}: can't be written ({error.strerror}). Choose another file.") from None

@@ -15,6 +15,7 @@ from tuner.cli.events import show_study_events
 from tuner.cli.follow import values
 from tuner.cli.json_output import AsJson, to_json
 from tuner.cli.outcome import print_outcome
+from tuner.cli.results import export_trials, show_best
 from tuner.cli.stages import print_stages
 from tuner.insight.summaries import Importances
 from tuner.store import StudyState
@@ -108,6 +109,8 @@ def show_stages(
 
 
 app.command("events")(show_study_events)
+app.command("best")(show_best)
+app.command("export")(export_trials)
 
 
 @app.command("pause")

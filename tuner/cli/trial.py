@@ -16,11 +16,13 @@ from tuner import insight
 from tuner.cli.environment import check_writable, err, open_database, out, read_settings
 from tuner.cli.follow import duration, values
 from tuner.cli.json_output import AsJson, to_json
+from tuner.cli.results import show_configuration
 from tuner.errors import SettingsError, SpaceError
 from tuner.insight.summaries import TrialDetail, TrialSummary
 from tuner.store import TrialState
 
 app = typer.Typer(no_args_is_help=True, help="Trials of a study: list, look at, draw, run again.")
+app.command("config")(show_configuration)
 
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or id.")]
 Number = Annotated[int, typer.Argument(metavar="NUMBER", min=0, help="The trial's number.")]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
+from typing import get_args
 
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from tuner.client import ApiError, Client
+from tuner.client import _FORMATS, ApiError, Client, Form, Format
+from tuner.insight.configuration import FORMS
+from tuner.insight.export import FORMATS
 from tuner.insight.snapshot import MOST_ENDED
 from tuner.service.app import create_app
 from tuner.settings import Settings
@@ -57,3 +61,28 @@ def test_what_the_service_refuses_is_an_error_with_its_problem(client: Client) -
     with pytest.raises(ApiError, match="Did you mean n_layers") as caught:
         client.create_study(STUDY | {"params": "n_layer choice [1]\nn_head choice [1]\n"})
     assert [error["line"] for error in caught.value.problem["errors"]] == [1, 2]
+
+
+def test_what_is_taken_away_from_a_study(client: Client, settings: Settings, tmp_path: Path) -> None:
+    client.create_study(STUDY)
+    for chosen in get_args(Format):
+        client.export("study", tmp_path / chosen, chosen)
+    assert (tmp_path / "csv").read_bytes().count(b"\r\n") == TRIALS + 1
+    assert "data" in client.get_plot("study", "optimization_history")
+    for form in get_args(Form):
+        with pytest.raises(ApiError, match="No trial of study has completed"):
+            client.get_configuration("study", form=form)
+    with pytest.raises(ApiError, match="no trial 7"):
+        client.get_configuration("study", 7)
+
+
+def test_a_file_is_not_begun_when_the_service_refuses(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(ApiError) as refused:
+        client.export("nothing", tmp_path / "trials.csv")
+    assert refused.value.status == 404
+    assert list(tmp_path.iterdir()) == [tmp_path / "home"]
+
+
+def test_the_client_knows_every_form_of_the_service() -> None:
+    assert get_args(Form) == tuple(FORMS)
+    assert {name: chosen.media_type for name, chosen in FORMATS.items()} == _FORMATS
