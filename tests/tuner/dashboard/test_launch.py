@@ -68,6 +68,15 @@ def test_what_is_said_is_what_rest_says(dashboard: Dashboard, params: str, confi
         assert json.dumps(sentence)[1:-1] in explained
 
 
+def test_all_that_is_wrong_is_said_as_rest_says_it(dashboard: Dashboard) -> None:
+    params, config = "n_layerz choice [1]", {"hidden_size": 100_000, "data_path": "/etc"}
+    errors = dashboard.http.post("/api/v1/studies", json=STUDY | {"params": params, "config": config}).json()["errors"]
+    explained = said(explain(dashboard, params, json.dumps(config), "params"))
+    assert len(errors) == 3
+    for error in errors:
+        assert json.dumps(error["detail"])[1:-1] in explained
+
+
 def test_an_unknown_key_is_remarked_before_anything_is_launched(dashboard: Dashboard) -> None:
     assert "Did you mean hidden_size?" in said(explain(dashboard, "n_layers choice [1, 2]", "hiden_size: 4"))
 
