@@ -5,26 +5,23 @@ from __future__ import annotations
 from statistics import fmean, stdev
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
+from tuner.insight.queries import trials as trial_queries
 from tuner.insight.summaries import Comparison, Confirmation, ConfirmedSet
 from tuner.insight.trials import readable
-from tuner.store import optuna_tables
-from tuner.store.confirmations import slot_confirms
+from tuner.store import Session, optuna_tables
 from tuner.store.states import TrialState
-from tuner.store.tables import Slot, Study
+from tuner.store.tables import Study
 from tuner.store.trial_outcome import OUTCOME, TrialOutcome
 
 
 def confirmation(session: Session, study: Study) -> Confirmation | None:
     """What is known so far; None while the study has no confirmations."""
-    slots = session.execute(_slots(study)).all()
+    slots = trial_queries.confirmations(session, study)
     if not slots:
         return None
     ids = [row.trial_id for row in slots if row.trial_id is not None]
     attributes = optuna_tables.attributes_of(session, ids, OUTCOME)
-    chosen = dict(session.execute(_values(study, {row.confirms for row in slots})).all())
+    chosen = trial_queries.values(session, study, {row.confirms for row in slots})
     shown = readable(study)
     found = []
     for number in dict.fromkeys(row.confirms for row in slots):
@@ -36,26 +33,6 @@ def confirmation(session: Session, study: Study) -> Confirmation | None:
     found.sort(key=lambda entry: (entry.mean is None, sign * (entry.mean or 0.0), entry.trial))
     ended = sum(row.state.ended for row in slots)
     return Confirmation(ended, len(slots), tuple(found), _compare(found))
-
-
-def _slots(study: Study) -> Any:
-    trials, values = optuna_tables.trials, optuna_tables.trial_values
-    return (
-        select(Slot.confirms, Slot.seed, Slot.state, Slot.parameters, trials.c.trial_id, values.c.value)
-        .outerjoin(trials, optuna_tables.of_slot(study.optuna_id))
-        .outerjoin(values, optuna_tables.of_trial())
-        .where(Slot.study_id == study.id, slot_confirms(), Slot.state != TrialState.CANCELLED)
-        .order_by(Slot.ordinal)
-    )
-
-
-def _values(study: Study, numbers: set[int]) -> Any:
-    trials, values = optuna_tables.trials, optuna_tables.trial_values
-    return (
-        select(trials.c.number, values.c.value)
-        .join(values, optuna_tables.of_trial())
-        .where(trials.c.study_id == study.optuna_id, trials.c.number.in_(numbers))
-    )
 
 
 def _set(

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement
-
 from tuner.insight.summaries import EventSummary, Page
 from tuner.store import Database
 from tuner.store import events as event_rows
 from tuner.store import studies as study_rows
-from tuner.store.tables import Event
 
 KINDS = event_rows.KINDS
-# The largest id that PostgreSQL has; it can't compare one with more.
-_LARGEST = 2**31 - 1
 
 
 def list_events(
@@ -39,15 +34,8 @@ def list_events(
     if kind is not None and kind not in KINDS:
         raise ValueError(f"There is no kind of event {kind!r}. Kinds: {', '.join(KINDS)}.")
     with database.session() as session:
-        conditions: list[ColumnElement[bool]] = []
-        if name is not None:
-            conditions.append(Event.study_id == study_rows.find_study(session, name).id)
-        if kind is not None:
-            conditions.append(Event.kind == kind)
-        if trial is not None:
-            conditions.append(Event.trial == min(trial, _LARGEST))
-        if after is not None:
-            conditions.append(Event.id > min(after, _LARGEST))
+        study_id = None if name is None else study_rows.find_study(session, name).id
+        conditions = event_rows.those(study_id=study_id, kind=kind, trial=trial, after=after)
         total = event_rows.count(session, *conditions)
         found = event_rows.read(session, *conditions, newest_first=after is None, limit=limit, offset=offset)
     items = (EventSummary(event.id, event.at, event.kind, event.message, of, event.trial) for event, of in found)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
-
+from tuner.insight.queries import trials as trial_queries
 from tuner.insight.summaries import Importances
 from tuner.space import SearchSpace
-from tuner.store import Database, TrialState
+from tuner.store import Database, Session
 from tuner.store import studies as study_rows
-from tuner.store.confirmations import slot_of_the_search
-from tuner.store.tables import Slot, Study
+from tuner.store.tables import Study
 
 # The default: exact where the grid is complete, else fANOVA.
 AUTO = "auto"
@@ -34,10 +30,7 @@ class Mark:
 
 def mark_of(session: Session, study: Study) -> Mark:
     """The study's mark, by one count."""
-    completed, newest = session.execute(
-        select(func.count(), func.max(Slot.optuna_number)).where(*searched(study))
-    ).one()
-    return Mark(int(completed), int(newest or 0))
+    return Mark(*trial_queries.completed(session, study))
 
 
 def lacking(database: Database, name: str | int, evaluator: str = AUTO) -> Importances | None:
@@ -72,8 +65,3 @@ def too_little(study: Study, mark: Mark, evaluator: str) -> Importances | None:
     if grid is not None and mark.completed < grid < fewest:
         fewest = grid
     return replace(nothing, reason=f"too few trials ({mark.completed:,} of {fewest:,})")
-
-
-def searched(study: Study) -> tuple[Any, ...]:
-    """Conditions on slots: completed trials of the search."""
-    return (Slot.study_id == study.id, Slot.state == TrialState.COMPLETED, slot_of_the_search())

@@ -23,15 +23,14 @@ from optuna.importance import (
 )
 from optuna.search_space import intersection_search_space
 from optuna.storages import InMemoryStorage
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from tuner.insight.evidence import AUTO, FEWEST_TRIALS, check, mark_of, searched, too_little
+from tuner.insight.evidence import AUTO, FEWEST_TRIALS, check, mark_of, too_little
+from tuner.insight.queries import trials as trial_queries
 from tuner.insight.summaries import Effect, Importances
 from tuner.space import SearchSpace
-from tuner.store import Database, optuna_tables
+from tuner.store import Database, Session, TrialState, optuna_tables
 from tuner.store import studies as study_rows
-from tuner.store.tables import Slot, Study
+from tuner.store.tables import Study
 
 # A forest takes time by the square of the trials that it sees: of more, an even choice is looked at.
 MOST_TRIALS = 200
@@ -76,16 +75,8 @@ class _Trials:
 
 
 def _read(session: Session, study: Study) -> _Trials:
-    trials, values = optuna_tables.trials, optuna_tables.trial_values
     space = SearchSpace.from_json(study.specification["space"])
-    found = session.execute(
-        select(trials.c.trial_id, values.c.value)
-        .select_from(Slot)
-        .join(trials, optuna_tables.of_slot(study.optuna_id))
-        .join(values, optuna_tables.of_trial())
-        .where(*searched(study), values.c.value.is_not(None))
-        .order_by(Slot.optuna_number)
-    ).all()
+    found = trial_queries.finished(session, study, (TrialState.COMPLETED,))
     most = MOST_COMBINATIONS if len(found) == space.size else MOST_TRIALS
     if len(found) > most:
         found = [found[int(place)] for place in np.linspace(0, len(found) - 1, MOST_TRIALS)]

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from model.data import catalog
 from tuner.insight.queries import workers as worker_queries
-from tuner.store import Database
+from tuner.store import Database, SQLAlchemyError
 from tuner.store import studies as study_rows
 from tuner.store import workers as worker_rows
 

@@ -12,13 +12,11 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from tuner.errors import StudyNotFound
 from tuner.insight.evidence import AUTO, Mark, check, mark_of, too_little
 from tuner.insight.importance import importances
 from tuner.insight.summaries import Importances
-from tuner.store import Database
+from tuner.store import Database, SQLAlchemyError
 from tuner.store import studies as study_rows
 
 _log = logging.getLogger(__name__)

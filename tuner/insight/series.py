@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session
 
-from tuner.store import Database, TrialState, optuna_tables
-from tuner.store import stages as stage_rows
+from tuner.insight.queries import epochs as epoch_queries
+from tuner.insight.queries import stages as stage_queries
+from tuner.insight.queries import trials as trial_queries
+from tuner.store import Database, Session, TrialState, optuna_tables
 from tuner.store import studies as study_rows
-from tuner.store.confirmations import slot_of_the_search
 from tuner.store.states import VALUED_TRIAL_STATES
-from tuner.store.tables import Epoch, SharedStage, Slot, StageEpoch, Study
+from tuner.store.tables import Study
 
 # What a browser draws without a pause, and more than a screen has columns.
 MOST_POINTS = 1500
@@ -80,20 +79,19 @@ def activity(database: Database, name: str | int) -> Activity:
     """Counts that are much cheaper than the figures."""
     with database.session() as session:
         study = study_rows.find_study(session, name)
-        slots = select(Slot.id).where(Slot.study_id == study.id)
-        keys = _shared_keys(study)
-        ended = select(func.count()).where(Slot.study_id == study.id, Slot.ended_at.is_not(None))
-        epochs = select(func.count()).select_from(Epoch).where(Epoch.slot_id.in_(slots))
-        shared = select(func.count()).select_from(StageEpoch).where(StageEpoch.stage_key.in_(keys))
-        return Activity(*(session.scalar(query) or 0 for query in (ended, epochs, shared)))
+        return Activity(
+            trial_queries.count_ended(session, study),
+            epoch_queries.count_own(session, study),
+            epoch_queries.count_shared(session, study),
+        )
 
 
 def history(database: Database, name: str | int) -> History:
     """The study's optimization history, thinned to ``MOST_POINTS`` such that every improvement stays."""
     with database.session() as session:
         study = study_rows.find_study(session, name)
-        found = session.execute(_finished(study, VALUED_TRIAL_STATES).order_by(Slot.optuna_number)).all()
-    numbers = np.array([row.optuna_number for row in found], dtype=np.int64)
+        found = trial_queries.finished(session, study, VALUED_TRIAL_STATES)
+    numbers = np.array([row.number for row in found], dtype=np.int64)
     values = np.array([row.value for row in found], dtype=np.float64)
     pruned = np.array([row.state is TrialState.PRUNED for row in found], dtype=np.bool_)
     best = _running_best(np.where(pruned, np.nan, values), study.direction)
@@ -107,14 +105,7 @@ def valid_curves(database: Database, name: str | int) -> tuple[str, list[Curve]]
     with database.session() as session:
         study = study_rows.find_study(session, name)
         chosen = _chosen_slots(session, study)
-        query = (
-            select(Epoch.slot_id, Epoch.epoch, Epoch.valid_score)
-            .where(Epoch.slot_id.in_([slot_id for slot_id, _, _ in chosen]), Epoch.valid_score.is_not(None))
-            .order_by(Epoch.slot_id, Epoch.epoch)
-        )
-        points: dict[int, list[tuple[int, float]]] = {}
-        for slot_id, epoch, score in session.execute(query):
-            points.setdefault(slot_id, []).append((epoch, float(score or 0.0)))
+        points = epoch_queries.valid_scores(session, [slot_id for slot_id, _, _ in chosen])
     curves = [_curve(f"trial {number}", role, points.get(slot_id, [])) for slot_id, number, role in chosen]
     return study.metric, [curve for curve in curves if curve.epochs]
 
@@ -123,28 +114,13 @@ def shared_curves(database: Database, name: str | int) -> list[Curve]:
     """Mean loss per sample after each epoch of every stage that trials of the study share, one curve a stage."""
     with database.session() as session:
         study = study_rows.find_study(session, name)
-        keys = session.scalars(_shared_keys(study).limit(MOST_CURVES)).all()
-        found = select(SharedStage.key, SharedStage.stage).where(SharedStage.key.in_(keys))
-        names: dict[str, str] = dict(session.execute(found).all())
-        query = (
-            select(StageEpoch.stage_key, StageEpoch.epoch, StageEpoch.mean_loss)
-            .where(StageEpoch.stage_key.in_(keys), StageEpoch.mean_loss.is_not(None))
-            .order_by(StageEpoch.stage_key, StageEpoch.epoch)
-        )
-        points: dict[str, list[tuple[int, float]]] = {}
-        for key, epoch, loss in session.execute(query):
-            points.setdefault(key, []).append((epoch, float(loss or 0.0)))
+        names = stage_queries.names(session, study, MOST_CURVES)
+        points = epoch_queries.mean_losses(session, names.keys())
     # The longest is drawn last, above the others, and in the accent color.
     ordered = sorted(points, key=lambda key: len(points[key]))
     return [
         _curve(f"{names[key]} {key[:7]}", "main" if key == ordered[-1] else "other", points[key]) for key in ordered
     ]
-
-
-def _shared_keys(study: Study) -> Select[str]:
-    """Keys of the stages that trials of the study share."""
-    standing = stage_rows.standing(study.id)
-    return select(standing.c.key).distinct().order_by(standing.c.key)
 
 
 def sample(database: Database, name: str | int) -> Sample:
@@ -154,45 +130,26 @@ def sample(database: Database, name: str | int) -> Sample:
     """
     with database.session() as session:
         study = study_rows.find_study(session, name)
-        best = optuna_tables.best_first(study.direction)
-        found = session.execute(_finished(study, (TrialState.COMPLETED,)).order_by(*best).limit(MOST_POINTS)).all()
+        found = trial_queries.best(session, study, (TrialState.COMPLETED,), MOST_POINTS)
         params = optuna_tables.params_of(session, [row.trial_id for row in found])
     names = [entry["name"] for entry in study.specification["space"]["parameters"]]
     return Sample(
         study.metric,
         study.direction,
-        tuple(row.optuna_number for row in found),
+        tuple(row.number for row in found),
         tuple(row.value for row in found),
         tuple({name: params.get(row.trial_id, {}).get(name) for name in names} for row in found),
     )
 
 
-def _finished(study: Study, states: tuple[TrialState, ...]) -> Any:
-    trials, values = optuna_tables.trials, optuna_tables.trial_values
-    return (
-        select(Slot.id, Slot.optuna_number, Slot.state, trials.c.trial_id, values.c.value)
-        .join(trials, optuna_tables.of_slot(study.optuna_id))
-        .join(values, optuna_tables.of_trial())
-        .where(Slot.study_id == study.id, Slot.state.in_(states), values.c.value.is_not(None))
-        .where(slot_of_the_search())
-    )
-
-
 def _chosen_slots(session: Session, study: Study) -> list[tuple[int, int, str]]:
     """(slot id, trial number, role): other finished trials first, then running ones, the best one last."""
-    finished = session.execute(
-        _finished(study, VALUED_TRIAL_STATES).order_by(*optuna_tables.best_first(study.direction)).limit(MOST_CURVES)
-    ).all()
-    running = session.execute(
-        select(Slot.id, Slot.optuna_number)
-        .where(Slot.study_id == study.id, Slot.state == TrialState.RUNNING, Slot.optuna_number.is_not(None))
-        .order_by(Slot.optuna_number)
-        .limit(MOST_CURVES)
-    ).all()
+    finished = trial_queries.best(session, study, VALUED_TRIAL_STATES, MOST_CURVES)
+    running = trial_queries.running(session, study, MOST_CURVES)
     completed = [row for row in finished if row.state is TrialState.COMPLETED]
-    chosen = [(row.id, row.optuna_number, "other") for row in finished if row not in completed[:1]]
-    chosen += [(row.id, row.optuna_number or 0, "running") for row in running]
-    return chosen + [(row.id, row.optuna_number, "best") for row in completed[:1]]
+    chosen = [(row.slot_id, row.number, "other") for row in finished if row not in completed[:1]]
+    chosen += [(slot_id, number, "running") for slot_id, number in running]
+    return chosen + [(row.slot_id, row.number, "best") for row in completed[:1]]
 
 
 def _curve(label: str, role: str, points: list[tuple[int, float]]) -> Curve:

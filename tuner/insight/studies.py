@@ -4,34 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
-
 from model.protocol import given_protocol
 from model.registry import get_model, model_names
 from tuner.insight.confirmation import confirmation
+from tuner.insight.queries import studies as study_queries
 from tuner.insight.summaries import EpochCounts, Page, StudySummary, TrialSummary, Weights
 from tuner.insight.time_left import eta_seconds
 from tuner.insight.trials import find_trial
 from tuner.space import SearchSpace
 from tuner.specification import GIVEN, StudySpecification
-from tuner.store import Database, StudyState, optuna_tables
+from tuner.store import Database, Session, StudyState, TrialState, optuna_tables
 from tuner.store import slots as slot_rows
 from tuner.store import studies as study_rows
 from tuner.store import workers as worker_rows
-from tuner.store.tables import Slot, Study
+from tuner.store.tables import Study
 
 
 def list_studies(
     database: Database, *, state: str | None = None, limit: int = 50, offset: int = 0
 ) -> Page[StudySummary]:
     """Studies, newest first; ``state`` keeps those in one state."""
-    query = select(Study)
-    if state is not None:
-        query = query.where(Study.state == StudyState(state))
+    wanted = None if state is None else StudyState(state)
     with database.session() as session:
-        total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
-        found = session.scalars(query.order_by(Study.id.desc()).limit(limit).offset(offset)).all()
+        total, found = study_queries.page(session, wanted, limit, offset)
         items = tuple(_study(database, session, study) for study in found)
     return Page(items, total, limit, offset)
 
@@ -65,13 +60,6 @@ def parameter_names(database: Database, name: str | int) -> list[str]:
 
 def _study(database: Database, session: Session, study: Study) -> StudySummary:
     counts = slot_rows.count_slots(session, study.id)
-    asked, run, reused = session.execute(
-        select(
-            func.coalesce(func.sum(Slot.epochs_asked), 0),
-            func.coalesce(func.sum(Slot.epochs_run), 0),
-            func.coalesce(func.sum(Slot.epochs_reused), 0),
-        ).where(Slot.study_id == study.id)
-    ).one()
     best = _best(session, study)
     return StudySummary(
         id=study.id,
@@ -95,10 +83,10 @@ def _study(database: Database, session: Session, study: Study) -> StudySummary:
         created_at=study.created_at,
         started_at=study.started_at,
         ended_at=study.ended_at,
-        eta_seconds=eta_seconds(session, study),
+        eta_seconds=eta_seconds(session, study, counts.get(TrialState.WAITING, 0)),
         workers_wanted=study.workers,
         workers_alive=sum(worker_rows.count_alive(session, database.now(session)).values()),
-        epochs=EpochCounts(int(asked), int(run), int(reused)),
+        epochs=EpochCounts(*study_queries.shared_epochs(session, study)),
         protocol=given_protocol(study.specification["config"]),
         computing_seconds=slot_rows.computing_seconds(session, study.id),
         shared_stages=_shared_stages(study.specification),

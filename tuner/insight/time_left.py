@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import Session
-
-from tuner.store import StudyState, TrialState, optuna_tables
+from tuner.insight.queries import epochs as epoch_queries
+from tuner.insight.queries import stages as stage_queries
+from tuner.insight.queries import trials as trial_queries
+from tuner.store import Session, StudyState, optuna_tables, trial_record
 from tuner.store import stages as stage_rows
-from tuner.store.confirmations import slot_of_the_search
-from tuner.store.states import OPEN_TRIAL_STATES, VALUED_TRIAL_STATES, Origin
-from tuner.store.tables import Epoch, SharedStage, Slot, StageEpoch, Study
+from tuner.store.states import Origin
+from tuner.store.tables import Study
 from tuner.store.trial_outcome import SECONDS, TEST, TrialOutcome
 
 # Trials that ended last say best what one costs.
@@ -27,11 +25,14 @@ class _Cost:
     shared: float
 
 
-def eta_seconds(session: Session, study: Study) -> float | None:
+def eta_seconds(session: Session, study: Study, waiting: int) -> float | None:
     """Seconds until no trial of the study is left, None when nothing tells: it does not run, or no trial has ended.
 
     Every open trial takes the mean time of those that ended, in its own stage; running trials share that. What is
     missing of the shared stages that they need is counted once for all of them.
+
+    Args:
+        waiting: the number of trials of the search that wait.
     """
     if study.state is not StudyState.RUNNING:
         return None
@@ -39,9 +40,8 @@ def eta_seconds(session: Session, study: Study) -> float | None:
     if not ended:
         return None
     mean = sum(cost.own for cost in ended) / len(ended)
-    waiting = session.scalar(select(func.count()).where(*_open(study), Slot.state == TrialState.WAITING)) or 0
-    running = session.scalars(select(Slot.id).where(*_open(study), Slot.state == TrialState.RUNNING)).all()
-    done = _own_seconds(session, running)
+    running = trial_queries.running_of_the_search(session, study)
+    done = trial_record.seconds_by_slot(session, running)
     own = mean * waiting + sum(max(0.0, mean - done.get(slot_id, 0.0)) for slot_id in running)
     shared = _shared(session, study, _new_stages(ended))
     at_once = max(1, len(running))
@@ -49,32 +49,17 @@ def eta_seconds(session: Session, study: Study) -> float | None:
     return own / at_once + sum(shared) / min(at_once, max(1, len(shared)))
 
 
-def _open(study: Study) -> tuple[ColumnElement[bool], ...]:
-    return Slot.study_id == study.id, Slot.state.in_(OPEN_TRIAL_STATES), slot_of_the_search()
-
-
 def _ended(session: Session, study: Study) -> list[_Cost]:
     """What the trials that ended last have cost, in the order of their numbers."""
-    query = (
-        select(Slot.id, Slot.seconds_run, optuna_tables.trials.c.trial_id)
-        .join(optuna_tables.trials, optuna_tables.of_slot(study.optuna_id))
-        .where(Slot.study_id == study.id, Slot.state.in_(VALUED_TRIAL_STATES))
-        .where(slot_of_the_search())
-    )
-    found = session.execute(query.order_by(Slot.optuna_number.desc()).limit(_MOST_TRIALS)).all()[::-1]
-    own = _own_seconds(session, [row.id for row in found])
+    found = trial_queries.latest_costs(session, study, _MOST_TRIALS)
+    own = trial_record.seconds_by_slot(session, [row.slot_id for row in found])
     outcomes = optuna_tables.attributes_of(session, [row.trial_id for row in found], (SECONDS,))
     costs = []
     for row in found:
         tested = (TrialOutcome.read(outcomes.get(row.trial_id, {})).seconds or {}).get(TEST, 0.0)
-        trained = own.get(row.id, 0.0)
+        trained = own.get(row.slot_id, 0.0)
         costs.append(_Cost(trained + tested, max(0.0, row.seconds_run - trained)))
     return costs
-
-
-def _own_seconds(session: Session, slot_ids: Sequence[int]) -> dict[int, float]:
-    query = select(Epoch.slot_id, func.sum(Epoch.seconds)).where(Epoch.slot_id.in_(slot_ids)).group_by(Epoch.slot_id)
-    return {slot_id: float(seconds) for slot_id, seconds in session.execute(query)}
 
 
 def _new_stages(ended: list[_Cost]) -> float:
@@ -85,18 +70,14 @@ def _new_stages(ended: list[_Cost]) -> float:
 
 def _shared(session: Session, study: Study, unknown: float) -> list[float]:
     """Seconds of each shared stage that is missing for the open trials."""
-    keys = select(stage_rows.standing(study.id).c.key).distinct()
-    used = StageEpoch.stage_key.in_(keys)
-    per_epoch = float(session.scalar(select(func.avg(StageEpoch.seconds)).where(used)) or 0.0)
-    needs = select(Slot.stage_key, Slot.group_key, Slot.origin, func.max(Slot.stage_epochs), func.count())
-    groups = needs.where(*_open(study)).group_by(Slot.stage_key, Slot.group_key, Slot.origin)
+    per_epoch = epoch_queries.mean_shared_seconds(session, study)
     missing: dict[str, int] = {}
     seconds: list[float] = []
-    for key, group, origin, epochs, trials in session.execute(groups):
+    for key, group, origin, epochs, trials in stage_queries.needs(session, study):
         if key is not None:
-            _note_missing(session, key, epochs or 0, missing)
+            _note_missing(session, key, epochs, missing)
         elif group is not None:
-            missing[group] = max(missing.get(group, 0), epochs or 0)
+            missing[group] = max(missing.get(group, 0), epochs)
         elif origin is Origin.SAMPLED:
             seconds += [unknown] * trials
     seconds += [per_epoch * epochs for epochs in missing.values()]
@@ -107,6 +88,5 @@ def _note_missing(session: Session, key: str, epochs: int, missing: dict[str, in
     """Note the epochs of a stage that are not trained, and those of what it starts from where it has not begun."""
     furthest = stage_rows.furthest(session, key)
     missing[key] = max(missing.get(key, 0), epochs - furthest)
-    stage = session.get(SharedStage, key)
-    if furthest == 0 and stage is not None and stage.before_key is not None:
-        _note_missing(session, stage.before_key, stage.before_epoch or 0, missing)
+    if furthest == 0 and (before := stage_queries.begins_from(session, key)) is not None:
+        _note_missing(session, *before, missing)

@@ -6,20 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, get_args
-
-from sqlalchemy import Row, Select, func, select
-from sqlalchemy.orm import Session
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from model.registry import model_names, parameters_of
 from tuner.errors import SpaceError, TrialNotFound
+from tuner.insight.queries import trials as trial_queries
 from tuner.insight.summaries import EpochCounts, Page, Progress, TrialDetail, TrialError, TrialSummary
 from tuner.space import SearchSpace
-from tuner.store import Database, TrialState, optuna_tables, tables, trial_record
+from tuner.store import Database, Session, TrialState, optuna_tables, trial_record
 from tuner.store import slots as slot_rows
 from tuner.store import studies as study_rows
-from tuner.store.tables import Slot, Study, Worker, utc_now
+from tuner.store.tables import Progress as ProgressRow
+from tuner.store.tables import Slot, Study, utc_now
 from tuner.store.trial_outcome import OUTCOME, TrialOutcome
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
 
 # Trials that are read at once where all of them are wanted.
 _AT_A_TIME = 500
@@ -49,13 +51,12 @@ def list_trials(
         StudyNotFound: there is no such study.
         ValueError: no such order or state.
     """
+    wanted = None if state is None else TrialState(state)
+    if (by := order.removeprefix("-")) not in TRIAL_ORDERS:
+        raise ValueError(f"Trials can't be ordered by {by!r}. Orders: {', '.join(TRIAL_ORDERS)}.")
     with database.session() as session:
         study = study_rows.find_study(session, name)
-        query = _trials(study)
-        if state is not None:
-            query = query.where(Slot.state == TrialState(state))
-        total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
-        found = session.execute(_ordered(query, order).limit(limit).offset(offset)).all()
+        total, found = trial_queries.page(session, study, wanted, order, limit, offset)
         return Page(tuple(_summaries(session, study, found)), total, limit, offset)
 
 
@@ -72,10 +73,7 @@ def each_trial(database: Database, name: str | int, *, state: str | None = None)
     last = -1
     while True:
         with database.session() as session:
-            query = _trials(study).where(Slot.ordinal > last)
-            if wanted is not None:
-                query = query.where(Slot.state == wanted)
-            found = session.execute(query.order_by(Slot.ordinal).limit(_AT_A_TIME)).all()
+            found = trial_queries.following(session, study, wanted, last, _AT_A_TIME)
             summaries = _summaries(session, study, found)
         if not found:
             return
@@ -92,11 +90,11 @@ def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:
     """
     with database.session() as session:
         study = study_rows.find_study(session, name)
-        found = session.execute(_trials(study).where(Slot.optuna_number == number)).all()
-        if not found:
+        found = trial_queries.one(session, study, number)
+        if found is None:
             raise TrialNotFound(f"{study.name} has no trial {number}.")
-        (summary,) = _summaries(session, study, found)
-        slot: Slot = found[0].Slot
+        (summary,) = _summaries(session, study, [found])
+        slot: Slot = found.Slot
         known = {field.name: getattr(summary, field.name) for field in fields(summary)}
         epochs = EpochCounts(slot.epochs_asked, slot.epochs_run, slot.epochs_reused)
         trained = slot if summary.same_as is None else slot_rows.find_slot(session, study.id, summary.same_as)
@@ -106,48 +104,14 @@ def get_trial(database: Database, name: str | int, number: int) -> TrialDetail:
 
 def find_trial(session: Session, study: Study, number: int) -> TrialSummary | None:
     """The study's trial of that number, if it has one."""
-    found = session.execute(_trials(study).where(Slot.optuna_number == number)).all()
-    return next(iter(_summaries(session, study, found)), None)
+    found = trial_queries.one(session, study, number)
+    return None if found is None else _summaries(session, study, [found])[0]
 
 
 def readable(study: Study) -> Callable[[dict[str, Any] | None], dict[str, Any] | None]:
     """What turns parameters in Optuna's representation into those that people are shown."""
     space = SearchSpace.from_json(study.specification["space"])
     return partial(_values, space, _counts(study.specification["model"]))
-
-
-def _trials(study: Study) -> Select[Any]:
-    """Slots with what belongs to each: Optuna's trial and value, the worker, the progress."""
-    return (
-        select(
-            Slot,
-            optuna_tables.trials.c.trial_id,
-            optuna_tables.trial_values.c.value,
-            Worker.host,
-            Worker.pid,
-            tables.Progress,
-        )
-        .outerjoin(optuna_tables.trials, optuna_tables.of_slot(study.optuna_id))
-        .outerjoin(optuna_tables.trial_values, optuna_tables.of_trial())
-        .outerjoin(Worker, Worker.id == Slot.worker_id)
-        .outerjoin(tables.Progress, tables.Progress.slot_id == Slot.id)
-        .where(Slot.study_id == study.id)
-    )
-
-
-def _ordered(query: Select[Any], order: str) -> Select[Any]:
-    name = order.removeprefix("-")
-    columns: dict[str, Any] = {
-        "number": Slot.optuna_number,
-        "value": optuna_tables.trial_values.c.value,
-        "started_at": Slot.started_at,
-        "ended_at": Slot.ended_at,
-        "state": Slot.state,
-    }
-    if name not in columns:
-        raise ValueError(f"Trials can't be ordered by {name!r}. Orders: {', '.join(TRIAL_ORDERS)}.")
-    wanted = columns[name].desc() if order.startswith("-") else columns[name].asc()
-    return query.order_by(wanted.nulls_last(), Slot.optuna_number.asc().nulls_last(), Slot.ordinal)
 
 
 def _summaries(session: Session, study: Study, found: Sequence[Row[Any]]) -> list[TrialSummary]:
@@ -220,7 +184,7 @@ def _error(error: dict[str, Any] | None) -> TrialError | None:
     return TrialError(error.get("type", ""), error.get("message", ""), error.get("traceback", ""))
 
 
-def _progress(row: tables.Progress | None) -> Progress | None:
+def _progress(row: ProgressRow | None) -> Progress | None:
     if row is None:
         return None
     # The row's loss is a mean already.

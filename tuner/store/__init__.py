@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from tuner.store.states import StudyState, TrialState
 
 if TYPE_CHECKING:
-    from tuner.store.database import Database, IntegrityError, Session
+    from tuner.store.database import Database, IntegrityError, Session, SQLAlchemyError
 else:
 
     def __getattr__(name: str) -> object:
-        if name in ("Database", "IntegrityError", "Session"):
+        if name in ("Database", "IntegrityError", "SQLAlchemyError", "Session"):
             from tuner.store import database
 
             return getattr(database, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["Database", "IntegrityError", "Session", "StudyState", "TrialState"]
+__all__ = ["Database", "IntegrityError", "SQLAlchemyError", "Session", "StudyState", "TrialState"]

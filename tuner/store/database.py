@@ -23,7 +23,7 @@ from tuner.store import facts, schema
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-__all__ = ["Database", "IntegrityError", "Session"]
+__all__ = ["Database", "IntegrityError", "SQLAlchemyError", "Session"]
 
 Result = TypeVar("Result")
 

@@ -38,9 +38,27 @@ KINDS: dict[str, str] = {
 }
 
 
+# The largest id that PostgreSQL has; it can't compare one with more.
+_LARGEST = 2**31 - 1
+
+
 def add_event(session: Session, study_id: int | None, kind: str, message: str, *, trial: int | None = None) -> None:
     """Record that something happened."""
     session.add(Event(study_id=study_id, kind=kind, message=message, trial=trial))
+
+
+def those(*, study_id: int | None, kind: str | None, trial: int | None, after: int | None) -> list[ColumnElement[bool]]:
+    """Conditions on events: of that study, of that kind, about that trial, after the event of that id; None: any."""
+    conditions: list[ColumnElement[bool]] = []
+    if study_id is not None:
+        conditions.append(Event.study_id == study_id)
+    if kind is not None:
+        conditions.append(Event.kind == kind)
+    if trial is not None:
+        conditions.append(Event.trial == min(trial, _LARGEST))
+    if after is not None:
+        conditions.append(Event.id > min(after, _LARGEST))
+    return conditions
 
 
 def count(session: Session, *conditions: ColumnElement[bool]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -29,7 +29,13 @@ def write_epoch(session: Session, values: Mapping[str, Any]) -> None:
 
 def own_seconds(session: Session, slot_id: int) -> float:
     """Computing time of the trial's own stage."""
-    return float(session.scalar(select(func.sum(Epoch.seconds)).where(Epoch.slot_id == slot_id)) or 0.0)
+    return seconds_by_slot(session, [slot_id]).get(slot_id, 0.0)
+
+
+def seconds_by_slot(session: Session, slot_ids: Collection[int]) -> dict[int, float]:
+    """Computing time of the trials' own stages, of those that have begun them."""
+    query = select(Epoch.slot_id, func.sum(Epoch.seconds)).where(Epoch.slot_id.in_(slot_ids)).group_by(Epoch.slot_id)
+    return {slot_id: float(seconds) for slot_id, seconds in session.execute(query)}
 
 
 def best_epoch(session: Session, slot_id: int, direction: str) -> Epoch | None:
