@@ -118,5 +118,5 @@ def test_what_was_begun_of_it_goes_with_its_study(terminal: Terminal, tmp_path: 
         terminal.retrain(tmp_path / "again.pth", at=4, end=kill)
     run_worker(terminal.settings, exit_when_idle=True)  # which removes what ended trials have left
     assert len(left(terminal.settings)) == 1
-    steering.delete(terminal.database, terminal.settings, "study")
+    steering.delete_study(terminal.database, terminal.settings, "study")
     assert left(terminal.settings) == []
