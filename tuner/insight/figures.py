@@ -92,8 +92,7 @@ def importance_bars(found: Importances, name: str | int, theme: str = "light") -
     longest = max(effect.share if effect.high is None else max(effect.high, effect.share) for _, effect, _ in shown)
     figure.add_bar(
         x=[effect.share for _, effect, _ in shown],
-        # A line for each parameter of a combination: side by side they leave no room for the bars.
-        y=[label.replace(" × ", "<br>× ") for label, _, _ in shown],
+        y=[label for label, _, _ in shown],
         orientation="h",
         marker={"color": [color for _, _, color in shown], "cornerradius": 3},
         width=0.55,
@@ -107,7 +106,10 @@ def importance_bars(found: Importances, name: str | int, theme: str = "light") -
         hovertemplate="%{y}: %{x:.1%}%{customdata}<extra></extra>",
     )
     figure.update_xaxes(tickformat=".0%", range=[0, min(1.0, longest) * 1.3], showgrid=True, nticks=4, tickangle=0)
-    figure.update_yaxes(showgrid=False, tickfont={"color": look.text}, ticksuffix="  ")
+    # A line for each parameter of a combination: side by side they leave no room for the bars.
+    labels = [label for label, _, _ in shown]
+    lines = [label.replace(" × ", "<br>× ") for label in labels]
+    figure.update_yaxes(showgrid=False, tickfont={"color": look.text}, ticksuffix="  ", tickvals=labels, ticktext=lines)
     return figure
 
 
