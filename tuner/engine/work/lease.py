@@ -176,7 +176,7 @@ class LeaseKeeper:
                 _log.debug("The database is away: %s", error)
             except Exception:  # noqa: BLE001 - logged
                 # Other workers' affairs are no reason to end.
-                _log.exception("Looking for lost trials failed; trying again later.")
+                _log.exception("What is done beside the renewals failed; trying again later.")
 
     def _renew(self) -> None:
         with self._lock, self.database.transaction() as session:
